@@ -1,0 +1,133 @@
+# roto: `make demo` and `make test` do everything a newcomer needs; `make help` lists the rest.
+
+BUILD ?= build
+PREFIX ?= /usr/local
+ifeq ($(origin CC),default)
+CC = gcc
+endif
+DEPS := build/deps
+CFLAGS ?= -O2 -g
+ifeq ($(MAKELEVEL),0)
+MAKEFLAGS += -j$(shell nproc 2>/dev/null || echo 1)
+endif
+WARNINGS := -Wall -Wextra -Wshadow -Wconversion -Wstrict-prototypes -Wmissing-prototypes -Wundef
+# Asked when a recipe runs: on a bare machine the compiler arrives with the setup.
+OPENMP = $(shell $(CC) -fopenmp -include omp.h -fsyntax-only -x c /dev/null 2>/dev/null && echo -fopenmp)
+# The linker warns about dlopen in libgomp, which would load plug-ins for accelerators; there are none to load.
+STATIC ?= -static
+COMPILE = $(CC) -std=c99 -D_DEFAULT_SOURCE $(WARNINGS) $(CFLAGS) $(OPENMP) -isystem $(DEPS)/include -MMD -MP
+LIBS := $(DEPS)/libcjson.a -lm -lpthread
+
+# One archive serves both programs and every test: the linker takes what it needs.
+PROGRAMS := tools/roto.c tools/amalgamate.c trainer/main.c
+SOURCES := $(filter-out $(PROGRAMS) trainer/compute_reference.c,$(wildcard tools/*.c trainer/*.c model_format/*.c))
+OBJECTS := $(SOURCES:%.c=$(BUILD)/%.o) $(BUILD)/roto.o
+TESTS := $(patsubst %.c,$(BUILD)/%,$(wildcard tests/test_*.c))
+TEST_TOOLS := $(BUILD)/tests/make_models $(BUILD)/tests/fuzz_replay # which tests/test_*.sh use
+SCRIPTS := $(wildcard tests/test_*.sh)
+DEMO := $(BUILD)/demo
+
+all: $(BUILD)/roto $(BUILD)/roto-train
+
+help:
+	@echo "make demo          render a shot, find its landmarks, write document and contact sheet in $(DEMO)"
+	@echo "make test          build and run every test (DATA=folder: on real data too)"
+	@echo "make               build $(BUILD)/roto and $(BUILD)/roto-train"
+	@echo "make demo-train    train the demo's model from nothing"
+	@echo "make roto.h        join the parts of runtime/ into roto.h"
+	@echo "make check-asan    the tests under clang's address and undefined-behaviour sanitizers"
+	@echo "make check-tsan    the threaded tests under clang's thread sanitizer"
+	@echo "make fuzz          90 seconds of fuzzing the readers of models and of ONNX files"
+	@echo "make bench         start-up, inference and training against this machine's peak; PEERS=folder: beside others"
+	@echo "make install       copy programs and header to DESTDIR/PREFIX ($(PREFIX))"
+	@echo "make clean         remove $(BUILD)"
+
+$(DEPS)/build.stamp: tools/setup.sh
+	@sh tools/setup.sh $(DEPS)
+$(DEPS)/test.stamp: tools/setup.sh | $(DEPS)/build.stamp
+	@sh tools/setup.sh $(DEPS) test
+
+$(BUILD)/%.o: %.c | $(DEPS)/build.stamp
+	@mkdir -p $(@D)
+	$(COMPILE) -c -o $@ $<
+# By its full name: `roto.h` alone is the target that makes it anew, which no build does unasked (check-sync would pass).
+$(BUILD)/roto.o: $(CURDIR)/roto.h | $(DEPS)/build.stamp
+	@mkdir -p $(@D)
+	$(COMPILE) -DROTO_IMPLEMENTATION -x c -c -o $@ $<
+$(BUILD)/libroto.a: $(OBJECTS)
+	@rm -f $@
+	ar rcs $@ $^
+$(BUILD)/roto: $(BUILD)/tools/roto.o $(BUILD)/libroto.a
+	$(COMPILE) $(STATIC) -o $@ $^ $(LIBS)
+$(BUILD)/roto-train: $(BUILD)/trainer/main.o $(BUILD)/libroto.a
+	$(COMPILE) $(STATIC) -o $@ $^ $(LIBS)
+$(BUILD)/tests/fuzz_replay.o: tests/fuzz/load.c | $(DEPS)/build.stamp
+	@mkdir -p $(@D)
+	$(COMPILE) -DREPLAY -c -o $@ $<
+$(TESTS) $(TEST_TOOLS): $(BUILD)/tests/%: $(BUILD)/tests/%.o $(BUILD)/libroto.a
+	$(COMPILE) -o $@ $^ $(LIBS)
+
+$(BUILD)/amalgamate: tools/amalgamate.c | $(DEPS)/build.stamp
+	@mkdir -p $(@D)
+	$(CC) -std=c99 $(WARNINGS) $(CFLAGS) -o $@ $<
+roto.h: $(BUILD)/amalgamate
+	@while read -r part; do case "$$part" in *.c|*.h) [ -f "runtime/$$part" ] || { echo "no runtime/$$part yet" >&2; continue; };; esac; echo "$$part"; done < runtime/roto.in > $(BUILD)/roto.in
+	$(BUILD)/amalgamate runtime/ $(BUILD)/roto.in > $(BUILD)/roto.h
+	cp $(BUILD)/roto.h $@
+
+# What tests/run runs: the compile matrix, then programs, then scripts.  DATA=folder and PEERS=folder add tests on their files.
+export DATA PEERS
+test: $(DEPS)/test.stamp all $(BUILD)/amalgamate $(TESTS) $(TEST_TOOLS)
+	@tests/run $(BUILD) tests/compile/run $(TESTS) $(SCRIPTS)
+test-programs: all $(TESTS) $(TEST_TOOLS)
+	@tests/run $(BUILD) $(TESTS) $(SCRIPTS)
+
+SANITIZE = $(MAKE) --no-print-directory CC=clang STATIC= test-programs
+check-asan: $(DEPS)/test.stamp
+	@$(SANITIZE) BUILD=$(BUILD)/asan CFLAGS="-O1 -g -fsanitize=address,undefined -fno-sanitize-recover=all -DROTOI_UNROLL="
+check-tsan: $(DEPS)/test.stamp
+	@TSAN_OPTIONS=ignore_noninstrumented_modules=1 $(SANITIZE) BUILD=$(BUILD)/tsan CFLAGS="-O1 -g -fsanitize=thread -DROTOI_UNROLL="
+
+fuzz: $(DEPS)/test.stamp $(BUILD)/tests/test_import
+	@mkdir -p $(BUILD)/fuzz/found
+	clang -std=c99 -g -O1 -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=all -DROTOI_UNROLL= \
+	  tests/fuzz/load.c -o $(BUILD)/fuzz/load -lm
+	cd $(BUILD)/fuzz && ./load -max_total_time=60 -max_len=65536 found $(CURDIR)/tests/fuzz/corpus $(CURDIR)/model_format/valid
+	@mkdir -p $(BUILD)/fuzz/onnx_found && $(BUILD)/tests/test_import seeds $(BUILD)/fuzz/onnx_found
+	clang -std=c99 -g -O1 -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=all -DROTOI_UNROLL= \
+	  tests/fuzz/onnx.c model_format/import_onnx.c model_format/write.c -o $(BUILD)/fuzz/onnx -lm
+	cd $(BUILD)/fuzz && ./onnx -max_total_time=30 -max_len=65536 onnx_found
+
+demo: all
+	@rm -rf $(DEMO) && mkdir -p $(DEMO)
+	$(BUILD)/roto-train demo -o $(DEMO)/shot --frames 48 --seed 4201
+	$(BUILD)/roto run $(DEMO)/shot --model demo/puppet.roto --crops $(DEMO)/shot/crop.json \
+	  -o $(DEMO)/shot.roto.json --preview $(DEMO)/preview --sheet $(DEMO)/sheet.png
+	$(BUILD)/roto eval $(DEMO)/shot.roto.json --truth $(DEMO)/shot
+	@echo "document $(DEMO)/shot.roto.json, contact sheet $(DEMO)/sheet.png, overlays $(DEMO)/preview/"
+
+# The recipe of demo/puppet.roto: 32 shots, judged on 4 others; none has the seed of the demo's shot.
+demo-train: all
+	@mkdir -p $(DEMO)-train
+	$(BUILD)/roto-train demo -o $(DEMO)-train/shots --shots 32 --frames 48 --size 224x224 --close --seed 1000
+	$(BUILD)/roto-train demo -o $(DEMO)-train/held_out --shots 4 --frames 48 --size 224x224 --close --seed 9000
+	$(BUILD)/roto-train landmarks $(DEMO)-train/shots --validation $(DEMO)-train/held_out --net tiny --epochs 40 \
+	  --evaluate-every 10 --average 0.998 --name puppet27 \
+	  --description "The demo's puppet: 27 landmarks, trained on rendered shots" -o $(DEMO)-train/puppet.roto
+	for model in demo/puppet.roto $(DEMO)-train/puppet.roto; do \
+	  echo $$model; $(BUILD)/roto-train eval --model $$model --data $(DEMO)-train/held_out; done
+
+bench: all
+	tools/bench_peers.sh $(BUILD)
+
+install: all
+	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/include
+	install -s $(BUILD)/roto $(BUILD)/roto-train $(DESTDIR)$(PREFIX)/bin
+	install -m 644 roto.h $(DESTDIR)$(PREFIX)/include
+
+# $(DEPS) stays: without it the next build would need the network again.
+clean:
+	find $(BUILD) -mindepth 1 -maxdepth 1 ! -path $(DEPS) -exec rm -rf {} +
+
+.PHONY: all help roto.h test test-programs check-asan check-tsan fuzz demo demo-train bench install clean
+-include $(wildcard $(BUILD)/*.d $(BUILD)/*/*.d)

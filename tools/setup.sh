@@ -1,0 +1,88 @@
+#!/bin/sh
+# Installs what the build lacks: setup.sh FOLDER [test]
+#
+# Debian packages come through apt-get (root, or sudo); packages that are there already are left alone.  cJSON is special:
+# Debian ships it as a shared library only and roto is one static file, so its *source* package is fetched through the
+# machine's own apt sources, read again as source entries in a private apt configuration under FOLDER, and compiled into
+# FOLDER/libcjson.a.  Nothing outside FOLDER is changed by that part, and it needs no root.
+#
+# `test` adds what the test suite needs: clang with its sanitizers, a C++ compiler, OpenMP for clang.
+# Stamp files make a second run immediate, and an offline one possible once the first has succeeded.
+set -eu
+
+deps=$1
+packages='gcc make libc6-dev libstb-dev dpkg-dev'
+stamp=$deps/build.stamp
+if [ "${2:-}" = test ]; then
+  packages="$packages g++ clang libclang-rt-dev libomp-dev binutils"
+  stamp=$deps/test.stamp
+fi
+mkdir -p "$deps"
+deps=$(cd "$deps" && pwd)
+
+fail() {
+  echo "ERROR: $*" >&2
+  exit 1
+}
+
+install_packages() {
+  command -v dpkg >/dev/null || {
+    echo "setup: not a Debian system; expecting these to be installed: $packages" >&2
+    return
+  }
+  missing=
+  for package in $packages; do
+    dpkg -s "$package" 2>/dev/null | grep -q '^Status: .* installed' || missing="$missing $package"
+  done
+  [ -n "$missing" ] || return 0
+  echo "setup: installing$missing"
+  sudo=
+  if [ "$(id -u)" != 0 ]; then
+    command -v sudo >/dev/null || fail "these packages are missing and there is neither root nor sudo:$missing; install them, then run make again"
+    sudo=sudo
+  fi
+  log=$deps/apt-get.log
+  $sudo apt-get update >"$log" 2>&1 || fail "apt-get update failed, see $log: $(tail -n 1 "$log")"
+  $sudo env DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends $missing >>"$log" 2>&1 ||
+    fail "apt-get install$missing failed, see $log: $(tail -n 1 "$log")"
+}
+
+# The machine's apt sources with deb replaced by deb-src, and every folder apt writes to moved under $1.
+private_apt() {
+  mkdir -p "$1/parts" "$1/lists/partial" "$1/cache/archives/partial"
+  [ ! -f /etc/apt/sources.list ] || sed 's/^deb[[:space:]]/deb-src /' /etc/apt/sources.list >"$1/parts/main.list"
+  for file in /etc/apt/sources.list.d/*.list; do
+    [ ! -f "$file" ] || sed 's/^deb[[:space:]]/deb-src /' "$file" >"$1/parts/${file##*/}"
+  done
+  for file in /etc/apt/sources.list.d/*.sources; do
+    [ ! -f "$file" ] || sed 's/^Types:.*/Types: deb-src/' "$file" >"$1/parts/${file##*/}"
+  done
+  cat >"$1/apt.conf" <<CONF
+Dir::Etc::SourceList "/dev/null";
+Dir::Etc::SourceParts "$1/parts";
+Dir::State::Lists "$1/lists";
+Dir::Cache "$1/cache";
+Acquire::Languages "none";
+$([ "$(id -u)" != 0 ] || echo 'APT::Sandbox::User "root";')
+CONF
+}
+
+fetch_cjson() {
+  [ ! -f "$deps/libcjson.a" ] || return 0
+  echo "setup: fetching cJSON's Debian source package"
+  log=$deps/cjson.log
+  rm -rf "$deps/apt" "$deps/source"
+  mkdir -p "$deps/source" "$deps/include/cjson"
+  private_apt "$deps/apt"
+  (cd "$deps/source" && APT_CONFIG=$deps/apt/apt.conf && export APT_CONFIG && apt-get update && apt-get source cjson) \
+    >"$log" 2>&1 || fail "cannot fetch the source package cjson, see $log: $(grep -E '^[EW]:' "$log" | tail -n 1)"
+  cp "$deps"/source/cjson-*/cJSON.h "$deps/include/cjson/"
+  ${CC:-gcc} -O2 -c -o "$deps/cJSON.o" "$deps"/source/cjson-*/cJSON.c
+  ar rc "$deps/libcjson.a.new" "$deps/cJSON.o"
+  mv "$deps/libcjson.a.new" "$deps/libcjson.a"
+  rm -rf "$deps/apt"
+}
+
+install_packages
+fetch_cjson
+touch "$stamp"
