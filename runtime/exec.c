@@ -1,0 +1,322 @@
+/* The executor: walks the steps of a plan over one workspace.  It allocates nothing and decides nothing; how a step is cut
+ * into tasks stands in the plan.
+ *
+ * A matrix step is a convolution seen as a product with gathered rows: for each tile of mr output pixels a list of pointers,
+ * one to each input pixel that a tap of the kernel meets (or to zeros, outside the picture), then all panels of weights
+ * against that list.  No patch is ever copied.  The list lives on the stack; kernels with more taps than it holds run in
+ * groups of taps, each adding to what the groups before left in the result.
+ *
+ * A tile's rows stay in the first-level cache while the panels pass from the second.  Where the panels do not fit there, a block
+ * of tiles stays in the second-level cache instead, and each panel meets the whole block: weights come from memory once a
+ * block. */
+
+#ifndef ROTOI_EXEC
+#define ROTOI_EXEC
+
+#include <string.h>
+
+#include "api.h"
+#include "config.c"
+#include "base.c"
+#include "kernels.c"
+#include "pack.c"
+#include "plan.c"
+
+/* What the tasks of one step share. */
+typedef struct rotoi_run {
+  const rotoi_plan *plan;
+  const rotoi_step *step;
+  unsigned char *values; /* the workspace */
+} rotoi_run;
+
+/* The part of a step that one task does. */
+typedef struct rotoi_part {
+  size_t row0, row1, column0, column1;
+  size_t row_task;
+} rotoi_part;
+
+/* Pointers to what taps [t0, t1) of output pixels [pixel, pixel + m) read. */
+static void rotoi_gather(const rotoi_step *s, const float *in, const float *zeros, size_t pixel, size_t m, size_t t0, size_t t1,
+                         const float **rows) {
+  const size_t ky0 = t0 / s->kw, kx0 = t0 % s->kw;
+  size_t oy = pixel / s->ow, ox = pixel % s->ow;
+  for (size_t i = 0; i < m; ++i) {
+    size_t ky = ky0, kx = kx0;
+    for (size_t t = t0; t < t1; ++t) {
+      size_t y = oy * s->stride + ky - s->pad_top, x = ox * s->stride + kx - s->pad_left; /* wraps above the picture */
+      rows[(t - t0) * m + i] = y < s->h && x < s->w ? in + (y * s->w + x) * s->cs : zeros;
+      if (++kx == s->kw) kx = 0, ++ky;
+    }
+    if (++ox == s->ow) ox = 0, ++oy;
+  }
+}
+
+static void rotoi_run_gemm(const rotoi_run *run, const rotoi_part *part) {
+  const rotoi_step *s = run->step;
+  const rotoi_kernels *kernels = run->plan->kernels;
+  const float *zeros = rotoi_floats(run->plan->weights, 0), *weights = rotoi_floats(run->plan->weights, s->weights);
+  const float *bias = rotoi_floats(run->plan->weights, s->bias);
+  const float *rows[ROTOI_POINTERS];
+  size_t taps = s->kh * s->kw, mr = kernels->mr, pixels = s->oh * s->ow, group = ROTOI_POINTERS / mr;
+  float *in = rotoi_floats(run->values, s->in[0]), *out = rotoi_floats(run->values, s->out);
+  const float *residual = s->in[1] == ROTOI_ABSENT ? NULL : rotoi_floats(run->values, s->in[1]);
+  rotoi_gemm g;
+  memset(&g, 0, sizeof g);
+  g.k = s->c;
+  g.c_stride = g.add_stride = s->ocs;
+  for (size_t tile0 = part->row0, tile1; tile0 < part->row1; tile0 = tile1) {
+    tile1 = rotoi_min(tile0 + s->block, part->row1);
+    if (s->scale != ROTOI_ABSENT) {
+      float *block = in + tile0 * mr * s->cs;
+      kernels->scale(block, rotoi_floats(run->values, s->scale), rotoi_min(tile1 * mr, pixels) - tile0 * mr, s->cs,
+                     ROTO_ACT_NONE, block);
+    }
+    for (size_t t0 = 0; t0 < taps; t0 += group) {
+      size_t t1 = rotoi_min(t0 + group, taps);
+      g.taps = t1 - t0;
+      g.act = t1 == taps ? s->act : ROTO_ACT_NONE;
+      for (size_t tile = tile0; tile < tile1; ++tile) {
+        rotoi_gather(s, in, zeros, tile * mr, rotoi_min(mr, pixels - tile * mr), t0, t1, rows + (tile - tile0) * g.taps * mr);
+      }
+      for (size_t panel = part->column0; panel < part->column1; ++panel) {
+        size_t column = panel * kernels->nr;
+        g.nv = rotoi_panel_vectors(panel, s->oc, kernels->nr);
+        g.b = weights + (column * taps + t0 * g.nv * ROTOI_LANES) * s->c;
+        g.bias = t0 ? NULL : bias + column;
+        for (size_t tile = tile0; tile < tile1; ++tile) {
+          size_t place = tile * mr * s->ocs + column;
+          g.m = rotoi_min(mr, pixels - tile * mr);
+          g.a = rows + (tile - tile0) * g.taps * mr;
+          g.c = out + place;
+          g.add = t0 ? g.c : residual ? residual + place : NULL;
+          kernels->gemm(&g);
+        }
+      }
+    }
+  }
+}
+
+static void rotoi_run_depthwise(const rotoi_run *run, const rotoi_part *part) {
+  const rotoi_step *s = run->step;
+  rotoi_depthwise d;
+  memset(&d, 0, sizeof d);
+  d.in = rotoi_floats(run->values, s->in[0]);
+  d.w = rotoi_floats(run->plan->weights, s->weights);
+  d.bias = rotoi_floats(run->plan->weights, s->bias);
+  d.out = rotoi_floats(run->values, s->out);
+  d.h = s->h, d.w_in = s->w, d.oh = s->oh, d.ow = s->ow, d.cs = s->cs;
+  d.kh = s->kh, d.kw = s->kw, d.stride = s->stride, d.pad_top = s->pad_top, d.pad_left = s->pad_left;
+  d.c0 = part->column0 * ROTOI_LANES, d.c1 = part->column1 * ROTOI_LANES;
+  d.y0 = part->row0, d.y1 = part->row1;
+  d.act = s->act;
+  if (s->mean != ROTOI_ABSENT) {
+    d.sums = rotoi_floats(run->values, s->partial) + part->row_task * s->cs;
+    memset(d.sums + d.c0, 0, (d.c1 - d.c0) * sizeof(float));
+  }
+  run->plan->kernels->depthwise(&d);
+}
+
+static void rotoi_run_pool(const rotoi_run *run, const rotoi_part *part) {
+  const rotoi_step *s = run->step;
+  rotoi_pool p;
+  memset(&p, 0, sizeof p);
+  p.in = rotoi_floats(run->values, s->in[0]);
+  p.out = rotoi_floats(run->values, s->out);
+  p.h = s->h, p.w_in = s->w, p.oh = s->oh, p.ow = s->ow, p.cs = s->cs;
+  p.kh = s->kh, p.kw = s->kw, p.stride = s->stride, p.pad_top = s->pad_top, p.pad_left = s->pad_left;
+  p.y0 = part->row0, p.y1 = part->row1;
+  p.max = s->max;
+  run->plan->kernels->pool(&p);
+}
+
+static void rotoi_run_concat(const rotoi_run *run, const rotoi_part *part) {
+  const rotoi_step *s = run->step;
+  for (size_t pixel = part->row0 * s->ow; pixel < part->row1 * s->ow; ++pixel) {
+    float *out = rotoi_floats(run->values, s->out) + pixel * s->ocs;
+    for (size_t i = 0; i < ROTO_MAX_INPUTS && s->in[i] != ROTOI_ABSENT; out += s->part_c[i], ++i)
+      memcpy(out, rotoi_floats(run->values, s->in[i]) + pixel * s->part_cs[i], s->part_c[i] * sizeof(float));
+  }
+}
+
+static void rotoi_run_upsample(const rotoi_run *run, const rotoi_part *part) {
+  const rotoi_step *s = run->step;
+  for (size_t y = part->row0; y < part->row1; ++y) {
+    const float *in = rotoi_floats(run->values, s->in[0]) + y / 2 * s->w * s->cs;
+    float *out = rotoi_floats(run->values, s->out) + y * s->ow * s->ocs;
+    for (size_t x = 0; x < s->ow; ++x) memcpy(out + x * s->ocs, in + x / 2 * s->cs, s->cs * sizeof(float));
+  }
+}
+
+/* Heat maps to points, 16 landmarks side by side.  exp comes from the kernels' sigmoid: exp(t) = s / (1 - s), which is
+ * accurate for t <= 0, where s <= 1/2.  Moments are summed in double about the picture's corner, so that one pass gives mean
+ * and spread: what cancels is of the order of (cell / picture)^2, far above a double's rounding. */
+static void rotoi_run_points(const rotoi_run *run, const rotoi_part *part) {
+  const rotoi_step *s = run->step;
+  const float *in = rotoi_floats(run->values, s->in[0]);
+  const double cell_w = 1.0 / (double)s->w, cell_h = 1.0 / (double)s->h;
+  for (size_t first = part->row0 * ROTOI_LANES; first < part->row1 * ROTOI_LANES; first += ROTOI_LANES) {
+    size_t lanes = rotoi_min(ROTOI_LANES, s->points - first), cells = s->h * s->w;
+    float top[ROTOI_LANES], sigmoid[ROTOI_LANES] = {0};
+    double sum[ROTOI_LANES] = {0}, sum_x[ROTOI_LANES] = {0}, sum_y[ROTOI_LANES] = {0}, sum_squares[ROTOI_LANES] = {0};
+    for (size_t j = 0; j < lanes; ++j) top[j] = in[first + j];
+    for (size_t i = 1; i < cells; ++i) {
+      const float *logit = in + i * s->cs + first;
+      for (size_t j = 0; j < lanes; ++j) top[j] = top[j] < logit[j] ? logit[j] : top[j];
+    }
+    for (size_t i = 0; i < cells; ++i) {
+      const float *logit = in + i * s->cs + first;
+      double x = (double)(i % s->w) + 0.5, y = (double)(i / s->w) + 0.5;
+      for (size_t j = 0; j < lanes; ++j) sigmoid[j] = logit[j] - top[j];
+      run->plan->kernels->add(sigmoid, NULL, ROTOI_LANES, ROTO_ACT_SIGMOID, sigmoid);
+      for (size_t j = 0; j < lanes; ++j) {
+        double p = sigmoid[j] / (1.0 - sigmoid[j]), u = x, v = y;
+        if (s->per_point == 3) {
+          u += logit[s->points + j];
+          v += logit[2 * s->points + j];
+        }
+        u *= cell_w;
+        v *= cell_h;
+        sum[j] += p;
+        sum_x[j] += p * u;
+        sum_y[j] += p * v;
+        sum_squares[j] += p * (u * u + v * v);
+      }
+    }
+    float *out = rotoi_floats(run->values, s->out) + 3 * first;
+    for (size_t j = 0; j < lanes; ++j, out += 3) {
+      double x = sum_x[j] / sum[j], y = sum_y[j] / sum[j];
+      out[0] = (float)x;
+      out[1] = (float)y;
+      out[2] = (float)rotoi_root(sum_squares[j] / sum[j] - x * x - y * y, 2);
+    }
+  }
+}
+
+static void rotoi_run_task(void *context, size_t index) {
+  const rotoi_run *run = (const rotoi_run *)context;
+  const rotoi_step *s = run->step;
+  const rotoi_kernels *kernels = run->plan->kernels;
+  size_t row_task = index / s->column_tasks, column_task = index % s->column_tasks;
+  rotoi_part part;
+  part.row_task = row_task;
+  part.row0 = s->rows * row_task / s->row_tasks;
+  part.row1 = s->rows * (row_task + 1) / s->row_tasks;
+  part.column0 = s->columns * column_task / s->column_tasks;
+  part.column1 = s->columns * (column_task + 1) / s->column_tasks;
+  const float *in = rotoi_floats(run->values, s->in[0]);
+  float *out = rotoi_floats(run->values, s->out);
+  size_t offset = part.row0 * s->ocs, count = (part.row1 - part.row0) * s->ocs; /* of steps whose rows are pixels */
+  switch (s->kind) {
+    case ROTOI_STEP_GEMM:
+      rotoi_run_gemm(run, &part);
+      break;
+    case ROTOI_STEP_DEPTHWISE:
+      rotoi_run_depthwise(run, &part);
+      break;
+    case ROTOI_STEP_POOL:
+      rotoi_run_pool(run, &part);
+      break;
+    case ROTOI_STEP_MEAN:
+      kernels->channel_sum(in, s->h * s->w, s->cs, 1.0f / (float)(s->h * s->w), out);
+      break;
+    case ROTOI_STEP_ADD:
+      kernels->add(in + offset, s->in[1] == ROTOI_ABSENT ? NULL : rotoi_floats(run->values, s->in[1]) + offset, count, s->act,
+                   out + offset);
+      break;
+    case ROTOI_STEP_SCALE:
+      kernels->scale(in + offset, rotoi_floats(run->values, s->in[1]), part.row1 - part.row0, s->ocs, s->act, out + offset);
+      break;
+    case ROTOI_STEP_CONCAT:
+      rotoi_run_concat(run, &part);
+      break;
+    case ROTOI_STEP_UPSAMPLE:
+      rotoi_run_upsample(run, &part);
+      break;
+    case ROTOI_STEP_POINTS:
+      rotoi_run_points(run, &part);
+      break;
+  }
+}
+
+/* Put an input, rows of tight pixels `row_stride` floats apart, in its place. */
+static void rotoi_load_input(const rotoi_plan *plan, const float *input, size_t row_stride, unsigned char *values) {
+  float *out = rotoi_floats(values, plan->input);
+  size_t w = plan->input_w, c = plan->input_c;
+  if (plan->padded_h) memset(out, 0, plan->padded_h * plan->padded_w * c * sizeof(float));
+  for (size_t y = 0; y < plan->input_h; ++y) {
+    const float *row = input + y * row_stride;
+    if (plan->padded_h) {
+      memcpy(out + ((y + plan->input_top) * plan->padded_w + plan->input_left) * c, row, w * c * sizeof(float));
+    } else {
+      for (size_t x = 0; x < w; ++x) memcpy(out + (y * w + x) * plan->input_cs, row + x * c, c * sizeof(float));
+    }
+  }
+}
+
+/* The mean over a depthwise result from the sums of its bands, in order. */
+static void rotoi_finish_mean(const rotoi_step *s, unsigned char *values) {
+  float *mean = rotoi_floats(values, s->mean), share = 1.0f / (float)(s->oh * s->ow);
+  const float *partial = rotoi_floats(values, s->partial);
+  for (size_t c = 0; c < s->cs; ++c) {
+    float sum = 0;
+    for (size_t i = 0; i < s->row_tasks; ++i) sum += partial[i * s->cs + c];
+    mean[c] = sum * share;
+  }
+}
+
+/* What a step moves and computes.  Where the planner joined a kernel's columns, or all of it, with the channels of a product,
+ * the report takes them apart again. */
+static void rotoi_step_cost(const rotoi_step *s, roto_step *cost) {
+  static const char *const kinds[] = {"gemm", "depthwise", "pool", "mean", "add", "scale", "concat", "upsample", "points"};
+  size_t element = rotoi_type_size(s->type), taps = s->kh * s->kw, weights = 0;
+  size_t in = s->h * s->w * s->cs * element, out = s->oh * s->ow * s->ocs * rotoi_type_size(s->out_type), values = in + out;
+  size_t joined = s->c > s->cs ? s->c / s->cs : 1, kernel_w = rotoi_min(s->kw * joined, s->w);
+  memset(cost, 0, sizeof *cost);
+  cost->kind = kinds[s->kind];
+  cost->first_node = s->node, cost->last_node = s->end;
+  cost->in_h = (uint32_t)s->h, cost->in_w = (uint32_t)s->w, cost->in_c = (uint32_t)(s->c / joined);
+  cost->out_h = (uint32_t)s->oh, cost->out_w = (uint32_t)s->ow, cost->out_c = (uint32_t)s->oc;
+  if (taps) {
+    cost->kernel_h = (uint32_t)(taps * joined / kernel_w);
+    cost->kernel_w = (uint32_t)kernel_w;
+    cost->stride = (uint32_t)s->stride;
+  }
+  if (s->kind == ROTOI_STEP_GEMM) {
+    cost->multiply_adds = (uint64_t)(s->oh * s->ow) * taps * s->c * s->oc;
+    weights = taps * s->c * s->ocs * element + s->ocs * sizeof(float);
+    if (s->in[1] != ROTOI_ABSENT) values += out;
+    if (s->scale != ROTOI_ABSENT) values += in;
+  } else if (s->kind == ROTOI_STEP_DEPTHWISE) {
+    cost->multiply_adds = (uint64_t)(s->oh * s->ow) * taps * s->oc;
+    weights = (taps * element + sizeof(float)) * s->cs;
+  } else if (s->kind == ROTOI_STEP_ADD && s->in[1] != ROTOI_ABSENT) {
+    values += out;
+  } else if (s->kind == ROTOI_STEP_CONCAT) {
+    values = 2 * out;
+  }
+  cost->weight_bytes = weights;
+  cost->value_bytes = values;
+}
+
+/* Run the network over the workspace `values`, which may hold the input at plan->picture.  The output lies at plan->output. */
+static void rotoi_execute(const rotoi_plan *plan, const roto_parallel *parallel, const roto_profile *profile,
+                          const float *input, size_t row_stride, unsigned char *values) {
+  rotoi_run run;
+  run.plan = plan;
+  run.values = values;
+  rotoi_load_input(plan, input, row_stride, values);
+  for (size_t i = 0; i < plan->step_count; ++i) {
+    double start = profile->clock ? profile->clock(profile->user) : 0;
+    run.step = plan->steps + i;
+    rotoi_parallel(parallel, run.step->row_tasks * run.step->column_tasks, rotoi_run_task, &run);
+    if (run.step->mean != ROTOI_ABSENT) rotoi_finish_mean(run.step, values);
+    if (profile->clock) {
+      roto_step cost;
+      rotoi_step_cost(run.step, &cost);
+      cost.seconds = profile->clock(profile->user) - start;
+      profile->step(profile->user, &cost);
+    }
+  }
+}
+
+#endif /* ROTOI_EXEC */

@@ -1,0 +1,95 @@
+/* The kernel table: what each slot must do, written once.  kernels_scalar.c is the meaning of every slot in plain C;
+ * kernels_avx2.c and kernels_avx512.c override all of them.
+ *
+ * Layout: values are NHWC float32 with the channel stride `cs` = channels rounded up to 16 (rotoi_stride), so that every
+ * pixel starts on a 64-byte line and kernels never need a masked tail.  Lanes past the last channel are padding: they hold
+ * anything, including NaN, and never reach a real lane, because no kernel mixes channels except gemm, whose k counts real
+ * channels only.  One exception: a value of at most 4 channels (the picture) has cs = 4 and feeds convolutions only.
+ *
+ * No slot allocates; none keeps state; all may run on several threads on disjoint outputs.  Inputs and outputs may alias
+ * only where it is said. */
+
+#ifndef ROTOI_KERNELS
+#define ROTOI_KERNELS
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "api.h"
+#include "../model_format/roto_format.h"
+
+enum {
+  ROTOI_LANES = 16,           /* floats a vector block: one AVX-512 register, two AVX2 registers */
+  ROTOI_LINE = 64,            /* bytes: what values and packed weights are aligned to */
+  ROTOI_DEPTHWISE_CHUNK = 128 /* channels of a depthwise tile from convolution to activation, so that it stays in L1 */
+};
+
+#define ROTOI_OUTSIDE ((size_t)-1) /* of the picture */
+
+/* What the elements of a value are. */
+typedef enum rotoi_type { ROTOI_F32 } rotoi_type;
+
+static inline size_t rotoi_type_size(rotoi_type type) {
+  (void)type;
+  return sizeof(float);
+}
+
+static inline size_t rotoi_stride(size_t channels) {
+  return channels <= 4 ? 4 : (channels + ROTOI_LANES - 1) / ROTOI_LANES * ROTOI_LANES;
+}
+
+/* A tile of a matrix product with gathered rows: the one compute kernel behind 1x1, kxk and dense layers, forward and
+ * backward.  For i < m, j < 16*nv:
+ *     c[i][j] = act( bias[j] + sum over t < taps, l < k of a[t*m + i][l] * b[(t*k + l)*16*nv + j] + add[i][j] )
+ * a: row pointers, tap-major; padding pixels point to zeros; rows need no alignment.  b: one packed panel (rotoi_pack_panels),
+ * 64-byte aligned.  bias (16*nv floats) and add may be NULL; add may be c itself (accumulation).  Sums start at the
+ * bias and run over t, then l, in order, one accumulator each, so the result does not depend on the tile. */
+typedef struct rotoi_gemm {
+  size_t m, nv;   /* 1 <= m <= mr, 1 <= nv <= nr / 16 */
+  size_t taps, k; /* >= 1 */
+  const float *const *a;
+  const float *b, *bias, *add;
+  float *c;
+  size_t c_stride, add_stride; /* floats from row to row */
+  int act;
+} rotoi_gemm;
+
+/* Depthwise convolution of one image, channels [c0, c1) (multiples of 16) and output rows [y0, y1):
+ *     out[y][x][c] = act( bias[c] + sum over ky, kx of in[y*stride - pad_top + ky][x*stride - pad_left + kx][c] * w[ky][kx][c] )
+ * w is [kh][kw][cs], bias [cs] or NULL (16-aligned, padded).  Input outside the picture counts as zero.  If sums is not NULL,
+ * sums[c] += the results of this call, rows in order (squeeze-excite's mean without a second pass).  k 3 and 5 with stride 1
+ * and 2 are the fast cases, all others must work. */
+typedef struct rotoi_depthwise {
+  const float *in, *w, *bias;
+  float *out, *sums;
+  size_t h, w_in, oh, ow, cs, kh, kw, stride, pad_top, pad_left;
+  size_t c0, c1, y0, y1;
+  int act;
+} rotoi_depthwise;
+
+/* Max or mean over windows of one image, output rows [y0, y1), all cs channels; window pixels outside do not count. */
+typedef struct rotoi_pool {
+  const float *in;
+  float *out;
+  size_t h, w_in, oh, ow, cs, kh, kw, stride, pad_top, pad_left, y0, y1;
+  int max; /* 1: maximum, 0: mean */
+} rotoi_pool;
+
+typedef struct rotoi_kernels {
+  roto_isa isa;
+  size_t mr, nr; /* largest gemm tile: rows, columns (multiple of 16) */
+  void (*gemm)(const rotoi_gemm *g);
+  void (*depthwise)(const rotoi_depthwise *d);
+  void (*pool)(const rotoi_pool *p);
+  /* out[c] = scale * sum over pixels of in[p][c], pixels in order; cs floats */
+  void (*channel_sum)(const float *in, size_t pixels, size_t cs, float scale, float *out);
+  /* out = act(a + b), n floats (multiple of 4); b NULL: the activation alone; out may be a or b */
+  void (*add)(const float *a, const float *b, size_t n, int act, float *out);
+  /* out[p][c] = act(a[p][c] * s[c]); out may be a */
+  void (*scale)(const float *a, const float *s, size_t pixels, size_t cs, int act, float *out);
+} rotoi_kernels;
+
+/* The best table of this machine that is not above `cap` (ROTO_ISA_AUTO: no cap).  Defined after the tables, in select.c. */
+static const rotoi_kernels *rotoi_select_kernels(roto_isa cap);
+
+#endif

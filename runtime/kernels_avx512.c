@@ -1,0 +1,382 @@
+/* AVX-512 kernels: F, BW, DQ and VL.
+ *
+ * gemm       for t < taps, l < k: load b[2]; for i < 14: x = broadcast a[i][l]; acc0[i] += x * b[0]; acc1[i] += x * b[1]
+ *            28 accumulators + 2 b + 1 x = 31 of 32 registers.  28 fused multiply-adds a step hide their latency of 4 and
+ *            need 16 vector loads, so the multipliers are the limit.  The 14 row pointers do not fit the general registers
+ *            and are read again every step, from L1.
+ * depthwise  for y, tile of x: for c by 16: for ky: w[kw] = load; for each input pixel: p = load; acc[i] += p * w[kx] wherever
+ *            i * stride + kx is that pixel; then activation and sums over a chunk of channels, in L1
+ *            8 accumulators + 5 w + 1 p.  Channels inside the tile, so that memory is read in runs of whole pixels; a row meets
+ *            its next use in L2, which is the limit at 3x3: about 10 cycles a vector against 4.5 of multiplying.
+ * swish      6 multiply-adds and a division of 2.5 cycles: 5.2 cycles a vector, 4.25 if nothing else ran.
+ *
+ * Measured on one core of a Zen 5 EPYC (two 512-bit multiply-adds a cycle at 3.7 GHz: 236 GFLOP/s), gcc 12 -O2, best of many
+ * runs: gemm 14 x 32 from L1 and L2: k 256 223 GFLOP/s (94 % of peak), k 64 213, k 16 173 and with swish 115; in a network 200
+ *   where weights stay in L2, 165 to 185 where they come from memory.
+ *   depthwise, from L2: 3x3 10 cycles a vector, 5x5 19 to 22; with swish and sums 15 to 17 and 25 to 29 (28x28x240 5x5: 90
+ *   GFLOP/s).  Heights of gemm below 3 wait for latency: one accumulator a column, so that results do not depend on the tile.
+ * Tried and lost: accumulators as one array [14][2], or changed by a loop after the main one (clang 14 keeps them in memory:
+ * 40 GFLOP/s); the activation inlined in every tile (twice the code under clang); reciprocal and Newton step for the division
+ * (a third slower); depthwise with one load a multiply-add, or a test of the picture's edge at each (a third slower); all
+ * pixels of a row loaded before the first product (no faster, clang keeps them in memory); depthwise tiles of 4 and 6. */
+
+#ifndef ROTOI_KERNELS_AVX512
+#define ROTOI_KERNELS_AVX512
+
+#include "config.c"
+#include "kernels.c"
+#include "kernels_scalar.c"
+
+#ifdef ROTOI_X86_AVX512
+
+/* The plain _mm512_min_ps, max_ps and slli_epi32 make g++ 12 warn about an uninitialised variable inside its own header; the
+ * zero-masked forms with all lanes on compile to the same instructions.  Both return b if a lane of either is NaN. */
+rotoi_inline ROTOI_AVX512 __m512 rotoi_min_avx512(__m512 a, __m512 b) {
+  return _mm512_maskz_min_ps(0xffff, a, b);
+}
+rotoi_inline ROTOI_AVX512 __m512 rotoi_max_avx512(__m512 a, __m512 b) {
+  return _mm512_maskz_max_ps(0xffff, a, b);
+}
+
+/* 1 + exp(-x), see kernels_scalar.c; `low` is x, already clamped from below. */
+rotoi_inline ROTOI_AVX512 __m512 rotoi_exp_and_one_avx512(__m512 low) {
+  __m512 t = rotoi_min_avx512(_mm512_set1_ps(ROTOI_SIGMOID_MAX), low);
+  __m512 rounded = _mm512_fnmadd_ps(t, _mm512_set1_ps(ROTOI_LOG2E), _mm512_set1_ps(ROTOI_ROUND));
+  __m512 n = _mm512_sub_ps(rounded, _mm512_set1_ps(ROTOI_ROUND));
+  __m512 r = _mm512_fmadd_ps(n, _mm512_set1_ps(ROTOI_LN2), t);
+  __m512 p = _mm512_fmadd_ps(_mm512_set1_ps(-ROTOI_E3), r, _mm512_set1_ps(ROTOI_E2));
+  p = _mm512_fmadd_ps(p, r, _mm512_set1_ps(-1));
+  p = _mm512_fmadd_ps(p, r, _mm512_set1_ps(1));
+  const __m512i eighths =
+      _mm512_maskz_broadcast_i64x4(0xff, _mm256_loadu_si256((const __m256i *)(const void *)rotoi_exp_eighths));
+  __m512i bits = _mm512_castps_si512(rounded);
+  __m512i power = _mm512_maskz_permutexvar_epi32(0xffff, bits, eighths); /* by the lowest four bits */
+  power = _mm512_add_epi32(power, _mm512_maskz_slli_epi32(0xffff, bits, 20));
+  return _mm512_fmadd_ps(p, _mm512_castsi512_ps(power), _mm512_set1_ps(1));
+}
+
+rotoi_inline ROTOI_AVX512 __m512 rotoi_hard_sigmoid_avx512(__m512 x) {
+  x = _mm512_fmadd_ps(x, _mm512_set1_ps(1.0f / 6), _mm512_set1_ps(0.5f));
+  return rotoi_min_avx512(_mm512_set1_ps(1), rotoi_max_avx512(_mm512_setzero_ps(), x));
+}
+
+rotoi_inline ROTOI_AVX512 __m512 rotoi_act_avx512(__m512 x, const int act) {
+  switch (act) {
+    case ROTO_ACT_RELU:
+      return rotoi_max_avx512(_mm512_setzero_ps(), x);
+    case ROTO_ACT_RELU6:
+      return rotoi_min_avx512(_mm512_set1_ps(6), rotoi_max_avx512(_mm512_setzero_ps(), x));
+    case ROTO_ACT_SIGMOID:
+      return _mm512_div_ps(_mm512_set1_ps(1), rotoi_exp_and_one_avx512(rotoi_max_avx512(_mm512_set1_ps(ROTOI_SIGMOID_MIN), x)));
+    case ROTO_ACT_SWISH:
+      x = rotoi_max_avx512(_mm512_set1_ps(ROTOI_SIGMOID_MIN), x);
+      return _mm512_div_ps(x, rotoi_exp_and_one_avx512(x));
+    case ROTO_ACT_HARD_SIGMOID:
+      return rotoi_hard_sigmoid_avx512(x);
+    case ROTO_ACT_HARD_SWISH:
+      return _mm512_mul_ps(rotoi_max_avx512(_mm512_set1_ps(-3), x), rotoi_hard_sigmoid_avx512(x));
+    default:
+      return x;
+  }
+}
+
+/* c = act(c) on rows of 16 * vectors floats just written, which are in L1; sums, if not NULL, += each column, rows in order.
+ * The activations of many instructions run as this second pass: inlined behind 28 accumulators they would be as many copies in
+ * every tile size. */
+rotoi_inline ROTOI_AVX512 void rotoi_finish_rows_avx512(float *c, size_t stride, size_t rows, size_t vectors, float *sums,
+                                                        const int act) {
+  for (size_t v = 0; v < vectors; ++v, c += 16) {
+    __m512 sum = sums ? _mm512_loadu_ps(sums + 16 * v) : _mm512_setzero_ps();
+    for (size_t i = 0; i < rows; ++i) {
+      __m512 x = rotoi_act_avx512(_mm512_loadu_ps(c + i * stride), act);
+      _mm512_storeu_ps(c + i * stride, x);
+      sum = _mm512_add_ps(sum, x);
+    }
+    if (sums) _mm512_storeu_ps(sums + 16 * v, sum);
+  }
+}
+
+rotoi_noinline ROTOI_AVX512 void rotoi_finish_avx512(float *c, size_t stride, size_t rows, size_t vectors, float *sums,
+                                                     int act){
+#define ROTOI_CALL(constant) rotoi_finish_rows_avx512(c, stride, rows, vectors, sums, constant)
+    ROTOI_ACT_SWITCH(act, ROTOI_CALL)
+#undef ROTOI_CALL
+}
+
+/* Activations cheap enough for registers are a clamp: NONE, RELU, RELU6.  The bounds; 0 if `act` needs rotoi_finish. */
+rotoi_inline ROTOI_AVX512 int rotoi_clamp_avx512(int act, __m512 *low, __m512 *high) {
+  const int relu = act == ROTO_ACT_RELU || act == ROTO_ACT_RELU6;
+  *low = _mm512_set1_ps(relu ? 0 : -ROTOI_INFINITY);
+  *high = _mm512_set1_ps(act == ROTO_ACT_RELU6 ? 6 : ROTOI_INFINITY);
+  return relu || act == ROTO_ACT_NONE;
+}
+
+/* How far ahead of their use weights are asked for, in bytes: the machine's own prefetchers stop at the end of each page. */
+enum { ROTOI_AHEAD = 4096 };
+
+rotoi_inline ROTOI_AVX512 void rotoi_gemm_tile_avx512(const rotoi_gemm *g, const size_t m, const size_t nv) {
+  const __m512 zero = _mm512_setzero_ps(), bias0 = g->bias ? _mm512_loadu_ps(g->bias) : zero;
+  const __m512 bias1 = g->bias && nv > 1 ? _mm512_loadu_ps(g->bias + 16) : zero;
+  __m512 acc0[14], acc1[14]; /* not acc[14][2], nor a loop that changes acc after this one: clang 14 leaves it in memory */
+  ROTOI_UNROLL
+  for (size_t i = 0; i < m; ++i) acc0[i] = bias0, acc1[i] = bias1;
+  const float *b = g->b;
+  const float *const *a = g->a;
+  const size_t k = g->k;
+  for (size_t t = g->taps; t != 0; --t, a += m) {
+    for (size_t l = 0; l < k; ++l, b += 16 * nv) {
+      __m512 b0 = _mm512_loadu_ps(b), b1 = nv > 1 ? _mm512_loadu_ps(b + 16) : b0;
+      _mm_prefetch((const void *)((uintptr_t)b + ROTOI_AHEAD), _MM_HINT_T0);
+      if (nv > 1) _mm_prefetch((const void *)((uintptr_t)b + ROTOI_AHEAD + 64), _MM_HINT_T0);
+      ROTOI_UNROLL
+      for (size_t i = 0; i < m; ++i) {
+        __m512 x = _mm512_set1_ps(a[i][l]);
+        acc0[i] = _mm512_fmadd_ps(x, b0, acc0[i]);
+        if (nv > 1) acc1[i] = _mm512_fmadd_ps(x, b1, acc1[i]);
+      }
+    }
+  }
+  __m512 low, high;
+  const int clamp = rotoi_clamp_avx512(g->act, &low, &high);
+  ROTOI_UNROLL
+  for (size_t i = 0; i < m; ++i) {
+    __m512 x0 = acc0[i], x1 = acc1[i];
+    float *c = g->c + i * g->c_stride;
+    if (g->add) {
+      const float *add = g->add + i * g->add_stride;
+      x0 = _mm512_add_ps(x0, _mm512_loadu_ps(add));
+      if (nv > 1) x1 = _mm512_add_ps(x1, _mm512_loadu_ps(add + 16));
+    }
+    _mm512_storeu_ps(c, rotoi_min_avx512(high, rotoi_max_avx512(low, x0)));
+    if (nv > 1) _mm512_storeu_ps(c + 16, rotoi_min_avx512(high, rotoi_max_avx512(low, x1)));
+  }
+  if (!clamp) rotoi_finish_avx512(g->c, g->c_stride, m, nv, NULL, g->act);
+}
+
+static ROTOI_AVX512 void rotoi_gemm_14x32_avx512(const rotoi_gemm *g) {
+#define ROTOI_TILE(m)                  \
+  case m:                              \
+    if (g->nv == 1) {                  \
+      rotoi_gemm_tile_avx512(g, m, 1); \
+    } else {                           \
+      rotoi_gemm_tile_avx512(g, m, 2); \
+    }                                  \
+    break;
+  switch (g->m) {
+    ROTOI_TILE(1)
+    ROTOI_TILE(2)
+    ROTOI_TILE(3)
+    ROTOI_TILE(4)
+    ROTOI_TILE(5)
+    ROTOI_TILE(6)
+    ROTOI_TILE(7)
+    ROTOI_TILE(8)
+    ROTOI_TILE(9)
+    ROTOI_TILE(10)
+    ROTOI_TILE(11)
+    ROTOI_TILE(12)
+    ROTOI_TILE(13)
+    ROTOI_TILE(14)
+    default:
+      ROTO_ASSERT(0);
+  }
+#undef ROTOI_TILE
+}
+
+/* Outputs x .. x + tile of row y, as many as there are.  Each pixel of the input is loaded once a row of the kernel and meets
+ * all its taps; pixels outside the picture are left out. */
+rotoi_inline ROTOI_AVX512 void rotoi_depthwise_tile_avx512(const rotoi_depthwise *d, size_t y, size_t x, const size_t tile,
+                                                           const size_t kw, const size_t stride) {
+  const size_t cs = d->cs, w_in = d->w_in, n = d->ow - x < tile ? d->ow - x : tile, span = (tile - 1) * stride + kw;
+  size_t ky0, ky1, column[20]; /* of input column j: its place in a row, or ROTOI_OUTSIDE */
+  rotoi_clip_window(y, stride, d->pad_top, d->kh, d->h, &ky0, &ky1);
+  for (size_t j = 0; j < span; ++j) {
+    const size_t x_in = x * stride + j - d->pad_left; /* wraps below zero */
+    column[j] = x_in < w_in ? x_in * cs : ROTOI_OUTSIDE;
+  }
+  __m512 low, high;
+  const int clamp = rotoi_clamp_avx512(d->act, &low, &high);
+  float *const result = d->out + (y * d->ow + x) * cs;
+  for (size_t c0 = d->c0, c1; c0 < d->c1; c0 = c1) {
+    c1 = d->c1 - c0 < ROTOI_DEPTHWISE_CHUNK ? d->c1 : c0 + ROTOI_DEPTHWISE_CHUNK;
+    for (size_t c = c0; c < c1; c += 16) {
+      const __m512 bias = d->bias ? _mm512_loadu_ps(d->bias + c) : _mm512_setzero_ps();
+      __m512 acc[8];
+      ROTOI_UNROLL
+      for (size_t i = 0; i < tile; ++i) acc[i] = bias;
+      const float *row = d->in + (y * stride + ky0 - d->pad_top) * w_in * cs + c, *w = d->w + ky0 * kw * cs + c;
+      for (size_t ky = ky0; ky < ky1; ++ky, row += w_in * cs, w += kw * cs) {
+        __m512 weight[5];
+        ROTOI_UNROLL
+        for (size_t kx = 0; kx < kw; ++kx) weight[kx] = _mm512_loadu_ps(w + kx * cs);
+        ROTOI_UNROLL
+        for (size_t j = 0; j < span; ++j) {
+          if (column[j] == ROTOI_OUTSIDE) continue;
+          const __m512 pixel = _mm512_loadu_ps(row + column[j]);
+          ROTOI_UNROLL
+          for (size_t kx = 0; kx < kw; ++kx) {
+            const size_t i = (j - kx) / stride;
+            if (j >= kx && i * stride == j - kx && i < tile) acc[i] = _mm512_fmadd_ps(pixel, weight[kx], acc[i]);
+          }
+        }
+      }
+      ROTOI_UNROLL
+      for (size_t i = 0; i < tile; ++i) {
+        if (i < n) _mm512_storeu_ps(result + i * cs + c, rotoi_min_avx512(high, rotoi_max_avx512(low, acc[i])));
+      }
+    }
+    if (clamp && !d->sums) continue;
+    rotoi_finish_avx512(result + c0, cs, n, (c1 - c0) / 16, d->sums ? d->sums + c0 : NULL, clamp ? ROTO_ACT_NONE : d->act);
+  }
+}
+
+/* Tiles of 7 where they fit: 224 is divided by 2 down to 7. */
+rotoi_inline ROTOI_AVX512 void rotoi_depthwise_rows_avx512(const rotoi_depthwise *d, const size_t kw, const size_t stride) {
+  for (size_t y = d->y0; y < d->y1; ++y) {
+    if (d->ow % 7 == 0) {
+      for (size_t x = 0; x < d->ow; x += 7) rotoi_depthwise_tile_avx512(d, y, x, 7, kw, stride);
+    } else {
+      for (size_t x = 0; x < d->ow; x += 8) rotoi_depthwise_tile_avx512(d, y, x, 8, kw, stride);
+    }
+  }
+}
+
+/* Any kernel, pixel by pixel. */
+static ROTOI_AVX512 void rotoi_depthwise_any_avx512(const rotoi_depthwise *d) {
+  const size_t cs = d->cs;
+  __m512 low, high;
+  const int clamp = rotoi_clamp_avx512(d->act, &low, &high);
+  for (size_t y = d->y0; y < d->y1; ++y) {
+    size_t ky0, ky1;
+    rotoi_clip_window(y, d->stride, d->pad_top, d->kh, d->h, &ky0, &ky1);
+    for (size_t x = 0; x < d->ow; ++x) {
+      size_t kx0, kx1;
+      rotoi_clip_window(x, d->stride, d->pad_left, d->kw, d->w_in, &kx0, &kx1);
+      const size_t first = ((y * d->stride + ky0 - d->pad_top) * d->w_in + x * d->stride + kx0 - d->pad_left) * cs;
+      float *const result = d->out + (y * d->ow + x) * cs;
+      for (size_t c = d->c0; c < d->c1; c += 16) {
+        __m512 acc = d->bias ? _mm512_loadu_ps(d->bias + c) : _mm512_setzero_ps();
+        for (size_t ky = ky0, in = first + c; ky < ky1; ++ky, in += d->w_in * cs) {
+          const float *w = d->w + ky * d->kw * cs + c;
+          for (size_t kx = kx0; kx < kx1; ++kx) {
+            acc = _mm512_fmadd_ps(_mm512_loadu_ps(d->in + (in + (kx - kx0) * cs)), _mm512_loadu_ps(w + kx * cs), acc);
+          }
+        }
+        _mm512_storeu_ps(result + c, rotoi_min_avx512(high, rotoi_max_avx512(low, acc)));
+      }
+      if (clamp && !d->sums) continue;
+      rotoi_finish_avx512(result + d->c0, cs, 1, (d->c1 - d->c0) / 16, d->sums ? d->sums + d->c0 : NULL,
+                          clamp ? ROTO_ACT_NONE : d->act);
+    }
+  }
+}
+
+static ROTOI_AVX512 void rotoi_depthwise_avx512(const rotoi_depthwise *d) {
+  if (d->kw == 3 && d->stride == 1) {
+    rotoi_depthwise_rows_avx512(d, 3, 1);
+  } else if (d->kw == 3 && d->stride == 2) {
+    rotoi_depthwise_rows_avx512(d, 3, 2);
+  } else if (d->kw == 5 && d->stride == 1) {
+    rotoi_depthwise_rows_avx512(d, 5, 1);
+  } else if (d->kw == 5 && d->stride == 2) {
+    rotoi_depthwise_rows_avx512(d, 5, 2);
+  } else {
+    rotoi_depthwise_any_avx512(d);
+  }
+}
+
+static ROTOI_AVX512 void rotoi_pool_avx512(const rotoi_pool *p) {
+  const size_t cs = p->cs, row = p->w_in * cs;
+  for (size_t y = p->y0; y < p->y1; ++y) {
+    size_t ky0, ky1;
+    rotoi_clip_window(y, p->stride, p->pad_top, p->kh, p->h, &ky0, &ky1);
+    for (size_t x = 0; x < p->ow; ++x) {
+      size_t kx0, kx1;
+      rotoi_clip_window(x, p->stride, p->pad_left, p->kw, p->w_in, &kx0, &kx1);
+      size_t count = (ky1 - ky0) * (kx1 - kx0);
+      const __m512 share = _mm512_set1_ps(p->max || !count ? 1 : 1.0f / (float)count);
+      const __m512 start = _mm512_set1_ps(p->max && count ? -ROTOI_INFINITY : 0);
+      const size_t first = ((y * p->stride + ky0 - p->pad_top) * p->w_in + x * p->stride + kx0 - p->pad_left) * cs;
+      for (size_t c = 0; c < cs; c += 16) {
+        __m512 acc = start;
+        size_t in = first + c;
+        for (size_t ky = ky0; ky < ky1; ++ky, in += row) {
+          for (size_t kx = 0; kx < kx1 - kx0; ++kx) {
+            __m512 v = _mm512_loadu_ps(p->in + (in + kx * cs));
+            acc = p->max ? rotoi_max_avx512(acc, v) : _mm512_add_ps(acc, v);
+          }
+        }
+        _mm512_storeu_ps(p->out + (y * p->ow + x) * cs + c, _mm512_mul_ps(acc, share));
+      }
+    }
+  }
+}
+
+/* `tile` vectors of channels at once, because one sum waits for itself. */
+rotoi_inline ROTOI_AVX512 void rotoi_channel_sum_tile_avx512(const float *in, size_t pixels, size_t cs, float scale, float *out,
+                                                             const size_t tile) {
+  __m512 acc[4];
+  ROTOI_UNROLL
+  for (size_t v = 0; v < tile; ++v) acc[v] = _mm512_setzero_ps();
+  for (size_t p = 0; p < pixels; ++p, in += cs) {
+    ROTOI_UNROLL
+    for (size_t v = 0; v < tile; ++v) acc[v] = _mm512_add_ps(acc[v], _mm512_loadu_ps(in + 16 * v));
+  }
+  ROTOI_UNROLL
+  for (size_t v = 0; v < tile; ++v) _mm512_storeu_ps(out + 16 * v, _mm512_mul_ps(acc[v], _mm512_set1_ps(scale)));
+}
+
+static ROTOI_AVX512 void rotoi_channel_sum_avx512(const float *in, size_t pixels, size_t cs, float scale, float *out) {
+  size_t c = 0;
+  for (; c + 64 <= cs; c += 64) rotoi_channel_sum_tile_avx512(in + c, pixels, cs, scale, out + c, 4);
+  for (; c < cs; c += 16) rotoi_channel_sum_tile_avx512(in + c, pixels, cs, scale, out + c, 1);
+}
+
+rotoi_inline ROTOI_AVX512 void rotoi_add_act_avx512(const float *a, const float *b, size_t n, float *out, const int act) {
+  size_t i = 0;
+  for (; i + 16 <= n; i += 16) {
+    __m512 x = _mm512_loadu_ps(a + i);
+    if (b) x = _mm512_add_ps(x, _mm512_loadu_ps(b + i));
+    _mm512_storeu_ps(out + i, rotoi_act_avx512(x, act));
+  }
+  if (i < n) {
+    __mmask16 rest = (__mmask16)((1u << (n - i)) - 1);
+    __m512 x = _mm512_maskz_loadu_ps(rest, a + i);
+    if (b) x = _mm512_add_ps(x, _mm512_maskz_loadu_ps(rest, b + i));
+    _mm512_mask_storeu_ps(out + i, rest, rotoi_act_avx512(x, act));
+  }
+}
+
+static ROTOI_AVX512 void rotoi_add_avx512(const float *a, const float *b, size_t n, int act, float *out){
+#define ROTOI_CALL(constant) rotoi_add_act_avx512(a, b, n, out, constant)
+    ROTOI_ACT_SWITCH(act, ROTOI_CALL)
+#undef ROTOI_CALL
+}
+
+rotoi_inline ROTOI_AVX512
+    void rotoi_scale_act_avx512(const float *a, const float *s, size_t pixels, size_t cs, float *out, const int act) {
+  for (size_t p = 0; p < pixels; ++p, a += cs, out += cs) {
+    for (size_t c = 0; c < cs; c += 16) {
+      _mm512_storeu_ps(out + c, rotoi_act_avx512(_mm512_mul_ps(_mm512_loadu_ps(a + c), _mm512_loadu_ps(s + c)), act));
+    }
+  }
+}
+
+static ROTOI_AVX512 void rotoi_scale_avx512(const float *a, const float *s, size_t pixels, size_t cs, int act, float *out) {
+#define ROTOI_CALL(constant) rotoi_scale_act_avx512(a, s, pixels, cs, out, constant)
+  ROTOI_ACT_SWITCH(act, ROTOI_CALL)
+#undef ROTOI_CALL
+}
+
+static const rotoi_kernels rotoi_kernels_avx512 = {ROTO_ISA_AVX512,
+                                                   14,
+                                                   32,
+                                                   rotoi_gemm_14x32_avx512,
+                                                   rotoi_depthwise_avx512,
+                                                   rotoi_pool_avx512,
+                                                   rotoi_channel_sum_avx512,
+                                                   rotoi_add_avx512,
+                                                   rotoi_scale_avx512};
+
+#endif
+#endif

@@ -1,0 +1,599 @@
+/* The planner: a validated network -> a list of steps, one block of packed weights, one workspace.
+ *
+ * A step is one call of the executor and one pass over memory.  A convolution, dense layer or depthwise convolution takes the
+ * nodes that follow it along (its chain) as long as each is the only reader of the one before: batch norms fold into weights
+ * and bias, an ADD becomes the residual of the product, an activation its last touch.  A global pool of a depthwise result is
+ * summed while that result is made.  A SCALE (squeeze-excite) before a 1x1 convolution is done tile by tile just before the
+ * product reads it, while it passes through the cache anyway.  A batch norm with nothing to fold into runs as a 1x1 depthwise
+ * convolution.
+ *
+ * A chain runs where its last node stands, so everything a residual needs has been computed by then.
+ *
+ * Each value that exists in memory gets a place in the workspace for the steps between its making and its last reading; an
+ * element-wise result takes the place of an operand that dies there.  The largest values choose first.
+ *
+ * Every step is cut into tasks here, by its shape alone: the same cut for any number of threads, hence the same bits. */
+
+#ifndef ROTOI_PLAN
+#define ROTOI_PLAN
+
+#include <string.h>
+
+#include "api.h"
+#include "../model_format/roto_format.h"
+#include "config.c"
+#include "base.c"
+#include "kernels.c"
+#include "select.c"
+#include "pack.c"
+#include "format.c"
+
+typedef enum rotoi_step_kind {
+  ROTOI_STEP_GEMM,
+  ROTOI_STEP_DEPTHWISE,
+  ROTOI_STEP_POOL,
+  ROTOI_STEP_MEAN,
+  ROTOI_STEP_ADD, /* without a second operand: the activation alone */
+  ROTOI_STEP_SCALE,
+  ROTOI_STEP_CONCAT,
+  ROTOI_STEP_UPSAMPLE,
+  ROTOI_STEP_POINTS
+} rotoi_step_kind;
+
+#define ROTOI_ABSENT ((size_t)-1)
+
+enum {
+  ROTOI_POINTERS = 1024,     /* row pointers on the stack of a task: 8 KB */
+  ROTOI_PLAN_L2 = 256 * 1024 /* floats of one operand of a product that stay in the second-level cache */
+};
+
+/* Places are in bytes: of values in the workspace, of weights and bias in the plan's block; ROTOI_ABSENT where unused.  Strides
+ * are in elements of the value's type. */
+typedef struct rotoi_step {
+  rotoi_step_kind kind;
+  int act;
+  rotoi_type type, out_type;  /* of in[0] and out */
+  uint32_t node, end;         /* first and last node of the chain */
+  size_t in[ROTO_MAX_INPUTS]; /* CONCAT: all; else the first operand, then the second (GEMM: the residual) */
+  size_t scale;               /* GEMM: factors of the input's channels; the input is overwritten with the product */
+  size_t out, mean, partial;  /* DEPTHWISE: mean over the result and, for it, the sums of each band of rows */
+  size_t h, w, c, cs;         /* of in[0]; c is what the sums run over, cs the step from pixel to pixel */
+  size_t oh, ow, oc, ocs;     /* of out */
+  size_t part_c[ROTO_MAX_INPUTS], part_cs[ROTO_MAX_INPUTS]; /* CONCAT: of each input */
+  size_t kh, kw, stride, pad_top, pad_left;
+  size_t weights, bias;
+  int max;                  /* POOL */
+  size_t points, per_point; /* POINTS */
+  /* What tasks share out: rows (GEMM: tiles of mr pixels; DEPTHWISE, POOL, CONCAT, UPSAMPLE: rows of the result; ADD, SCALE:
+   * pixels; POINTS: 16 points) and columns (GEMM: panels; DEPTHWISE: 16 channels; else 1), and into how many parts. */
+  size_t rows, columns, row_tasks, column_tasks;
+  size_t block; /* GEMM: tiles that meet a panel one after the other */
+} rotoi_step;
+
+typedef struct rotoi_plan {
+  const rotoi_kernels *kernels;
+  rotoi_step *steps;
+  size_t step_count;
+  unsigned char *weights; /* zeros that stand for pixels outside a picture, then what the steps name */
+  size_t weight_size;
+  size_t workspace; /* bytes of a session */
+  size_t picture;   /* where roto_find_landmarks makes the input, tight [h][w][c] */
+  size_t input, output;
+  size_t output_c, output_cs;                       /* channels of the output, and floats from pixel to pixel */
+  size_t input_h, input_w, input_c, input_cs;       /* of the picture, and its step from pixel to pixel in the workspace */
+  size_t input_top, input_left, padded_h, padded_w; /* the input stands in a frame of zeros */
+} rotoi_plan;
+
+/* A node while it is planned, and the value it makes.  Values without a node (sums, the picture) follow the nodes. */
+typedef struct rotoi_value {
+  rotoi_node node;
+  uint32_t uses, user, pool_uses, pool_user; /* readers and one of them; the same of GLOBALPOOL readers */
+  uint32_t next;                             /* of its chain, or ROTO_NONE */
+  uint32_t head;                             /* at the end of a chain: its first node; elsewhere ROTO_NONE */
+  uint32_t residual, pooled, scaled_by;      /* at a head: node the ADD adds; GLOBALPOOL, SCALE done with it */
+  int taken;                                 /* belongs to another node's step */
+  rotoi_type type;
+  size_t cs, size;    /* elements from pixel to pixel, bytes of the value */
+  size_t first, last; /* steps between which it lives; step s is time s + 1, loading is time 0 */
+  size_t same_as;     /* value whose place it takes, or itself */
+  size_t place;
+} rotoi_value;
+
+typedef struct rotoi_planner {
+  const rotoi_file *file;
+  rotoi_plan *plan;
+  rotoi_value *values;
+  size_t value_count, node_count;
+  float *scale; /* folded factors of the node in hand */
+  size_t *order;
+  const roto_allocator *allocator;
+} rotoi_planner;
+
+/* The floats at a place of a block. */
+static inline float *rotoi_floats(unsigned char *block, size_t place) {
+  return (float *)(void *)(block + place);
+}
+
+/* The k-th root of v by Newton's method, to the precision of a double; 0 unless v is a positive normal number.  Dividing the
+ * bits of a double by k divides its exponent, which is the root to 7 %; each step then squares the error. */
+static double rotoi_root(double v, int k) {
+  uint64_t bits, one = (uint64_t)1023 << 52;
+  if (!(v > 1e-300 && v < 1e300)) return 0;
+  memcpy(&bits, &v, 8);
+  bits = bits > one ? one + (bits - one) / (uint64_t)k : one - (one - bits) / (uint64_t)k;
+  double root;
+  memcpy(&root, &bits, 8);
+  for (int i = 0; i < 7; ++i) {
+    double power = 1;
+    for (int j = 1; j < k; ++j) power *= root;
+    root += (v / power - root) / k;
+  }
+  return root;
+}
+
+static int rotoi_is_matrix(const rotoi_node *node) {
+  return node->op == ROTO_OP_CONV || node->op == ROTO_OP_DENSE;
+}
+
+static int rotoi_is_pointwise(const rotoi_node *node) {
+  return node->op == ROTO_OP_CONV && node->kh == 1 && node->kw == 1 && node->stride == 1 && !node->pad_top && !node->pad_left &&
+         !node->pad_bottom && !node->pad_right;
+}
+
+static size_t rotoi_min(size_t a, size_t b) {
+  return a < b ? a : b;
+}
+
+/* Read the nodes and count the readers of each. */
+static void rotoi_plan_nodes(rotoi_planner *p) {
+  for (uint32_t i = 0; i < p->node_count; ++i) {
+    rotoi_value *v = p->values + i;
+    rotoi_read_node(p->file, i, &v->node);
+    v->next = v->head = v->user = v->pool_user = v->residual = v->pooled = v->scaled_by = ROTO_NONE;
+    for (uint32_t j = 0; j < v->node.input_count; ++j) {
+      rotoi_value *input = p->values + v->node.inputs[j];
+      ++input->uses;
+      input->user = i;
+      if (v->node.op == ROTO_OP_GLOBALPOOL) {
+        ++input->pool_uses;
+        input->pool_user = i;
+      }
+    }
+  }
+}
+
+/* A SCALE whose only reader is a 1x1 convolution over many pixels, and whose operand nobody reads later: the convolution
+ * multiplies in place.  Few pixels would leave the tasks too few tiles to share; those scale apart. */
+static void rotoi_plan_scale(rotoi_planner *p, uint32_t i) {
+  rotoi_value *v = p->values + i;
+  const rotoi_value *a = p->values + v->node.inputs[0];
+  if (v->node.act != ROTO_ACT_NONE || v->uses != 1 || v->node.inputs[0] == v->node.inputs[1]) return;
+  if (a->uses != 1 + a->pool_uses || a->pool_uses > 1 || (a->pool_uses && a->pool_user > i)) return;
+  rotoi_value *reader = p->values + v->user;
+  if (!rotoi_is_pointwise(&reader->node) || (size_t)v->node.h * v->node.w < 8 * p->plan->kernels->mr) return;
+  reader->scaled_by = i;
+  v->taken = 1;
+}
+
+/* Take the nodes that can run in the step of `i`. */
+static void rotoi_plan_chain(rotoi_planner *p, uint32_t i) {
+  rotoi_value *head = p->values + i;
+  int op = head->node.op, act = head->node.act;
+  uint32_t end = i;
+  if (op == ROTO_OP_CONV || op == ROTO_OP_DENSE || op == ROTO_OP_DEPTHWISE || op == ROTO_OP_BATCHNORM) {
+    while (act == ROTO_ACT_NONE && p->values[end].uses == 1) {
+      uint32_t user = p->values[end].user;
+      rotoi_value *next = p->values + user;
+      if (next->taken) break;
+      if (next->node.op == ROTO_OP_ADD && rotoi_is_matrix(&head->node) && head->residual == ROTO_NONE) {
+        head->residual = next->node.inputs[next->node.inputs[0] == end];
+      } else if (next->node.op != ROTO_OP_ACT && (next->node.op != ROTO_OP_BATCHNORM || head->residual != ROTO_NONE)) {
+        break;
+      }
+      act = next->node.act;
+      next->taken = 1;
+      p->values[end].next = user;
+      end = user;
+    }
+  }
+  const rotoi_value *last = p->values + end;
+  if ((op == ROTO_OP_DEPTHWISE || op == ROTO_OP_BATCHNORM) && last->pool_uses) {
+    head->pooled = last->pool_user;
+    p->values[head->pooled].taken = 1;
+  }
+  p->values[end].head = i;
+}
+
+/* Cut a step into tasks: about one for each 400,000 multiply-adds, so that waking a thread stays cheap beside it.
+ * Returns that number; by rows first. */
+static size_t rotoi_plan_tasks(rotoi_step *s, size_t rows, size_t columns, double work) {
+  size_t tasks = work > 64 * 4e5 ? 64 : 1 + (size_t)(work / 4e5);
+  s->rows = rows;
+  s->columns = columns;
+  s->row_tasks = rotoi_min(rows, tasks);
+  s->column_tasks = rotoi_min(columns, (tasks + s->row_tasks - 1) / s->row_tasks);
+  if (s->scale != ROTOI_ABSENT) s->column_tasks = 1; /* a tile is scaled in place by the one task that reads it */
+  return tasks;
+}
+
+/* Room for `count` elements of `size` bytes in the weight block, in whole cache lines; 0 if it does not fit a size_t. */
+static int rotoi_plan_weights(rotoi_planner *p, size_t count, size_t size, size_t *place) {
+  size_t bytes, total;
+  if (!rotoi_mul(count, size, &bytes) || !rotoi_add(p->plan->weight_size, bytes, &total)) return 0;
+  if (!rotoi_add(total, ROTOI_LINE - 1, &total)) return 0;
+  *place = p->plan->weight_size;
+  p->plan->weight_size = total / ROTOI_LINE * ROTOI_LINE;
+  return 1;
+}
+
+static int rotoi_plan_gemm(rotoi_planner *p, rotoi_step *s, const rotoi_value *head, int from_input) {
+  const rotoi_node *node = &head->node;
+  const rotoi_plan *plan = p->plan;
+  s->kind = ROTOI_STEP_GEMM;
+  if (node->op == ROTO_OP_DENSE) {
+    s->kh = s->h, s->kw = s->w, s->stride = 1;
+  } else {
+    s->kh = node->kh, s->kw = node->kw, s->stride = node->stride;
+    s->pad_top = node->pad_top, s->pad_left = node->pad_left;
+  }
+  if (from_input && plan->padded_h) { /* the frame of zeros stands in for padding */
+    s->h = plan->padded_h, s->w = plan->padded_w;
+    s->pad_top = s->pad_left = 0;
+  }
+  /* Where no row of the kernel can leave the picture and pixels stand close, a row is one run of kw * c floats. */
+  if (s->cs == s->c && ((from_input && plan->padded_h) || node->op == ROTO_OP_DENSE)) {
+    s->c *= s->kw;
+    s->kw = 1;
+    if (node->op == ROTO_OP_DENSE) s->c *= s->kh, s->kh = 1;
+  }
+  if (head->scaled_by != ROTO_NONE) {
+    const rotoi_node *scale = &p->values[head->scaled_by].node;
+    s->in[0] = scale->inputs[0];
+    s->scale = scale->inputs[1];
+  }
+  if (head->residual != ROTO_NONE) s->in[1] = head->residual;
+  size_t rows, count, pixels = s->oh * s->ow, mr = plan->kernels->mr;
+  if (!rotoi_mul(s->kh * s->kw, s->c, &rows) || !(count = rotoi_packed_count(rows, s->oc))) return 0;
+  size_t tasks =
+      rotoi_plan_tasks(s, (pixels + mr - 1) / mr, rotoi_panel_count(s->oc, plan->kernels->nr), (double)pixels * (double)count);
+  /* Weights that stay in the second-level cache pass by one tile of rows after another.  Larger ones would come from memory
+   * for each tile: there, a block of tiles that does stay meets each panel in turn, and where the weights are the larger operand
+   * they are what the tasks share out.  (With weights that do fit this loses up to a tenth.) */
+  s->block = 1;
+  if (count > ROTOI_PLAN_L2) {
+    s->block = rotoi_min(ROTOI_PLAN_L2 / (mr * rows), ROTOI_POINTERS / (mr * s->kh * s->kw));
+    if (s->block < 1) s->block = 1;
+    if ((double)count > (double)pixels * (double)rows && s->scale == ROTOI_ABSENT) {
+      s->column_tasks = rotoi_min(s->columns, tasks);
+      s->row_tasks = (s->rows + s->block - 1) / s->block;
+    }
+  }
+  return rotoi_plan_weights(p, count, sizeof(float), &s->weights) && rotoi_plan_weights(p, s->ocs, sizeof(float), &s->bias);
+}
+
+static int rotoi_plan_depthwise(rotoi_planner *p, rotoi_step *s, const rotoi_value *head) {
+  const rotoi_node *node = &head->node;
+  size_t count;
+  s->kind = ROTOI_STEP_DEPTHWISE;
+  s->kh = s->kw = s->stride = 1;
+  if (node->op == ROTO_OP_DEPTHWISE) {
+    s->kh = node->kh, s->kw = node->kw, s->stride = node->stride;
+    s->pad_top = node->pad_top, s->pad_left = node->pad_left;
+  }
+  /* Twice its multiply-adds: it is bound by memory. */
+  rotoi_plan_tasks(s, s->oh, s->cs / ROTOI_LANES, 2.0 * (double)(s->oh * s->ow) * (double)(s->kh * s->kw * s->cs));
+  if (head->pooled != ROTO_NONE) {
+    s->mean = head->pooled;
+    s->partial = p->value_count;
+    rotoi_value *partial = p->values + p->value_count++;
+    partial->cs = s->cs;
+    partial->size = s->row_tasks * s->cs * sizeof(float);
+  }
+  if (!rotoi_mul(s->kh * s->kw, s->cs, &count)) return 0;
+  return rotoi_plan_weights(p, count, sizeof(float), &s->weights) && rotoi_plan_weights(p, s->cs, sizeof(float), &s->bias);
+}
+
+/* Write the step of the chain that ends at `end`.  Values stand in the steps by number until places are known. */
+static roto_status rotoi_plan_step(rotoi_planner *p, uint32_t end) {
+  const rotoi_value *last = p->values + end, *head = p->values + last->head;
+  const rotoi_node *node = &head->node;
+  const rotoi_value *in = p->values + node->inputs[0];
+  rotoi_step *s = p->plan->steps + p->plan->step_count++;
+  int fits = 1;
+  memset(s, 0, sizeof *s);
+  s->node = last->head;
+  s->end = end;
+  for (uint32_t i = 0; i < ROTO_MAX_INPUTS; ++i) s->in[i] = ROTOI_ABSENT;
+  s->scale = s->mean = s->partial = s->weights = s->bias = ROTOI_ABSENT;
+  s->in[0] = node->inputs[0];
+  s->out = end;
+  s->type = in->type;
+  s->out_type = last->type;
+  s->act = last->node.act;
+  s->h = in->node.h, s->w = in->node.w, s->c = in->node.c, s->cs = in->cs;
+  s->oh = last->node.h, s->ow = last->node.w, s->oc = last->node.c, s->ocs = last->cs;
+  double floats = (double)(s->oh * s->ow) * (double)s->ocs;
+  switch (node->op) {
+    case ROTO_OP_CONV:
+    case ROTO_OP_DENSE:
+      fits = rotoi_plan_gemm(p, s, head, node->inputs[0] == 0);
+      break;
+    case ROTO_OP_DEPTHWISE:
+    case ROTO_OP_BATCHNORM:
+      fits = rotoi_plan_depthwise(p, s, head);
+      break;
+    case ROTO_OP_ACT:
+      s->kind = ROTOI_STEP_ADD;
+      rotoi_plan_tasks(s, s->oh * s->ow, 1, 4 * floats);
+      break;
+    case ROTO_OP_ADD:
+    case ROTO_OP_SCALE:
+      s->kind = node->op == ROTO_OP_ADD ? ROTOI_STEP_ADD : ROTOI_STEP_SCALE;
+      s->in[1] = node->inputs[1];
+      rotoi_plan_tasks(s, s->oh * s->ow, 1, 4 * floats);
+      break;
+    case ROTO_OP_CONCAT:
+      s->kind = ROTOI_STEP_CONCAT;
+      for (uint32_t i = 0; i < node->input_count; ++i) {
+        s->in[i] = node->inputs[i];
+        s->part_c[i] = p->values[node->inputs[i]].node.c;
+        s->part_cs[i] = p->values[node->inputs[i]].cs;
+      }
+      rotoi_plan_tasks(s, s->oh, 1, 4 * floats);
+      break;
+    case ROTO_OP_MAXPOOL:
+    case ROTO_OP_AVGPOOL:
+      s->kind = ROTOI_STEP_POOL;
+      s->max = node->op == ROTO_OP_MAXPOOL;
+      s->kh = node->kh, s->kw = node->kw, s->stride = node->stride;
+      s->pad_top = node->pad_top, s->pad_left = node->pad_left;
+      rotoi_plan_tasks(s, s->oh, 1, 2 * floats * (double)(s->kh * s->kw));
+      break;
+    case ROTO_OP_GLOBALPOOL:
+      s->kind = ROTOI_STEP_MEAN;
+      rotoi_plan_tasks(s, 1, 1, 0);
+      break;
+    case ROTO_OP_UPSAMPLE:
+      s->kind = ROTOI_STEP_UPSAMPLE;
+      rotoi_plan_tasks(s, s->oh, 1, 4 * floats);
+      break;
+    default: /* POINTS; INPUT has no step, and the reader has refused all else */
+      s->kind = ROTOI_STEP_POINTS;
+      s->per_point = node->channels_per_point;
+      s->points = s->c / s->per_point;
+      rotoi_plan_tasks(s, (s->points + ROTOI_LANES - 1) / ROTOI_LANES, 1, 64.0 * (double)(s->h * s->w * s->points));
+      break;
+  }
+  return fits ? ROTO_OK : ROTO_ERR_LIMIT;
+}
+
+/* How values lie in memory.  The input of a single convolution stands tight in a frame of zeros as wide as the padding, so
+ * that a row of the kernel is one run of floats; else four channels apart. */
+static int rotoi_plan_shapes(rotoi_planner *p) {
+  rotoi_plan *plan = p->plan;
+  for (size_t i = 0; i < p->node_count; ++i) {
+    rotoi_value *v = p->values + i;
+    size_t h = v->node.h, w = v->node.w, pixels, count;
+    v->cs = (v->node.c + (size_t)ROTOI_LANES - 1) / ROTOI_LANES * ROTOI_LANES; /* not 4: kernels write whole vectors */
+    if (i == 0) {
+      plan->input_h = h, plan->input_w = w, plan->input_c = v->node.c;
+      v->cs = rotoi_stride(v->node.c);
+      if (v->uses == 1) {
+        const rotoi_node *reader = &p->values[v->user].node;
+        v->cs = v->node.c;
+        plan->input_top = reader->pad_top, plan->input_left = reader->pad_left;
+        h = plan->padded_h = h + reader->pad_top + reader->pad_bottom;
+        w = plan->padded_w = w + reader->pad_left + reader->pad_right;
+      }
+      plan->input_cs = v->cs;
+    }
+    if (!rotoi_mul(h, w, &pixels) || !rotoi_mul(pixels, v->cs, &count)) return 0;
+    if (!rotoi_mul(count, rotoi_type_size(v->type), &v->size)) return 0;
+  }
+  return 1;
+}
+
+/* Does `out` of step `s` take the place of operand `operand`, which dies there? */
+static int rotoi_plan_in_place(rotoi_planner *p, const rotoi_step *s, size_t time, size_t operand) {
+  rotoi_value *v = p->values + operand, *out = p->values + s->out;
+  if (v->last != time || v->size != out->size || operand == 0) return 0;
+  out->same_as = v->same_as;
+  return 1;
+}
+
+/* First and last use of each value, places shared by in-place results, then places for all. */
+static int rotoi_plan_memory(rotoi_planner *p) {
+  rotoi_plan *plan = p->plan;
+  rotoi_value *values = p->values;
+  size_t end = plan->step_count + 1, count = 0, n = p->value_count;
+  for (size_t i = 0; i < n; ++i) {
+    values[i].first = ROTOI_ABSENT;
+    values[i].same_as = i;
+  }
+  values[0].first = values[plan->picture].first = 0;
+  for (size_t i = 0; i < plan->step_count; ++i) {
+    const rotoi_step *s = plan->steps + i;
+    const size_t uses[] = {s->in[0], s->in[1], s->in[2], s->in[3], s->scale, s->out, s->mean, s->partial};
+    for (size_t j = 0; j < sizeof uses / sizeof *uses; ++j) {
+      if (uses[j] == ROTOI_ABSENT) continue;
+      if (values[uses[j]].first == ROTOI_ABSENT) values[uses[j]].first = i + 1;
+      values[uses[j]].last = i + 1;
+    }
+  }
+  values[p->node_count - 1].last = end;
+  for (size_t i = 0; i < plan->step_count; ++i) {
+    const rotoi_step *s = plan->steps + i;
+    if (s->out == s->in[0]) continue;
+    if (s->kind == ROTOI_STEP_ADD || s->kind == ROTOI_STEP_SCALE) {
+      if (rotoi_plan_in_place(p, s, i + 1, s->in[0])) continue;
+      if (s->kind == ROTOI_STEP_ADD && s->in[1] != ROTOI_ABSENT) rotoi_plan_in_place(p, s, i + 1, s->in[1]);
+    } else if (s->kind == ROTOI_STEP_GEMM && s->in[1] != ROTOI_ABSENT && s->in[1] != s->in[0]) {
+      rotoi_plan_in_place(p, s, i + 1, s->in[1]);
+    }
+  }
+  for (size_t i = 0; i < n; ++i) {
+    if (values[i].first == ROTOI_ABSENT || values[i].same_as == i) continue;
+    rotoi_value *owner = values + values[i].same_as;
+    if (values[i].last > owner->last) owner->last = values[i].last;
+  }
+
+  /* Largest first: sort the owners by size, keeping `order` of those placed by place. */
+  for (size_t i = 0; i < n; ++i) {
+    if (values[i].first != ROTOI_ABSENT && values[i].same_as == i) p->order[count++] = i;
+  }
+  for (size_t i = 1; i < count; ++i) {
+    size_t v = p->order[i], j = i;
+    for (; j > 0 && values[p->order[j - 1]].size < values[v].size; --j) p->order[j] = p->order[j - 1];
+    p->order[j] = v;
+  }
+  for (size_t i = 0; i < count; ++i) {
+    rotoi_value *v = values + p->order[i];
+    size_t id = p->order[i], place = 0, total, j;
+    for (j = 0; j < i; ++j) {
+      const rotoi_value *other = values + p->order[j];
+      if (other->last < v->first || v->last < other->first) continue;
+      if (place + v->size <= other->place) break;
+      size_t after = (other->place + other->size + ROTOI_LINE - 1) / ROTOI_LINE * ROTOI_LINE;
+      if (after > place) place = after;
+    }
+    if (!rotoi_add(place, v->size, &total) || !rotoi_add(total, ROTOI_LINE - 1, &total)) return 0;
+    total = total / ROTOI_LINE * ROTOI_LINE;
+    if (total > plan->workspace) plan->workspace = total;
+    v->place = place;
+    for (j = i; j > 0 && values[p->order[j - 1]].place > place; --j) p->order[j] = p->order[j - 1];
+    p->order[j] = id;
+  }
+
+  for (size_t i = 0; i < plan->step_count; ++i) {
+    rotoi_step *s = plan->steps + i;
+    size_t *uses[] = {&s->in[0], &s->in[1], &s->in[2], &s->in[3], &s->scale, &s->out, &s->mean, &s->partial};
+    for (size_t j = 0; j < sizeof uses / sizeof *uses; ++j) {
+      if (*uses[j] != ROTOI_ABSENT) *uses[j] = values[values[*uses[j]].same_as].place;
+    }
+  }
+  plan->input = values[0].place;
+  plan->picture = values[plan->picture].place;
+  plan->output = values[values[p->node_count - 1].same_as].place;
+  plan->output_c = values[p->node_count - 1].node.c;
+  plan->output_cs = values[p->node_count - 1].cs;
+  return 1;
+}
+
+/* Factor and bias of channel c after the chain's batch norms, in double. */
+static void rotoi_fold(const rotoi_planner *p, const rotoi_value *head, size_t c, double *scale, double *bias) {
+  const rotoi_value *v = head;
+  *scale = 1;
+  *bias = 0;
+  if (head->node.op != ROTO_OP_BATCHNORM && head->node.tensors[1] != ROTO_NONE)
+    *bias = rotoi_f32(rotoi_tensor(p->file, head->node.tensors[1], NULL) + c * 4);
+  for (;;) {
+    if (v->node.op == ROTO_OP_BATCHNORM) {
+      double field[4];
+      for (int i = 0; i < 4; ++i) field[i] = rotoi_f32(rotoi_tensor(p->file, v->node.tensors[i], NULL) + c * 4);
+      double factor = field[0] / rotoi_root(field[3] + v->node.epsilon, 2);
+      *scale *= factor;
+      *bias = (*bias - field[2]) * factor + field[1];
+    }
+    if (v->next == ROTO_NONE) return;
+    v = p->values + v->next;
+  }
+}
+
+/* Fold and pack the weights of one step. */
+static void rotoi_plan_fill(const rotoi_planner *p, const rotoi_step *s) {
+  const rotoi_value *head = p->values + s->node;
+  float *bias = rotoi_floats(p->plan->weights, s->bias), *weights = rotoi_floats(p->plan->weights, s->weights);
+  for (size_t c = 0; c < s->oc; ++c) {
+    double scale, shift;
+    rotoi_fold(p, head, c, &scale, &shift);
+    p->scale[c] = (float)scale;
+    bias[c] = (float)shift;
+  }
+  if (s->kind == ROTOI_STEP_GEMM) {
+    rotoi_pack pack;
+    memset(&pack, 0, sizeof pack);
+    pack.weights = rotoi_tensor(p->file, head->node.tensors[0], NULL);
+    pack.taps = s->kh * s->kw;
+    pack.k = s->c;
+    pack.columns = pack.row_stride = s->oc;
+    pack.col_stride = 1;
+    pack.scale = p->scale;
+    pack.nr = p->plan->kernels->nr;
+    rotoi_pack_panels(&pack, weights);
+  } else {
+    const unsigned char *from = head->node.op == ROTO_OP_DEPTHWISE ? rotoi_tensor(p->file, head->node.tensors[0], NULL) : NULL;
+    for (size_t t = 0; t < s->kh * s->kw; ++t) {
+      for (size_t c = 0; c < s->oc; ++c)
+        weights[t * s->cs + c] = p->scale[c] * (from ? rotoi_f32(from + (t * s->oc + c) * 4) : 1.0f);
+    }
+  }
+}
+
+static void rotoi_plan_free(rotoi_plan *plan, const roto_allocator *allocator) {
+  rotoi_free(allocator, plan->steps);
+  rotoi_free(allocator, plan->weights);
+  memset(plan, 0, sizeof *plan);
+}
+
+static roto_status rotoi_plan_build(rotoi_planner *p) {
+  rotoi_plan *plan = p->plan;
+  size_t zeros = 0, most_channels = 0, place;
+  rotoi_plan_nodes(p);
+  if (!rotoi_plan_shapes(p)) return ROTO_ERR_LIMIT;
+  for (uint32_t i = 1; i < p->node_count; ++i) {
+    rotoi_value *v = p->values + i;
+    if (v->node.op == ROTO_OP_SCALE) rotoi_plan_scale(p, i);
+    if (!v->taken) rotoi_plan_chain(p, i);
+    if (v->cs > zeros) zeros = v->cs;
+    if (v->node.c > most_channels) most_channels = v->node.c;
+  }
+  plan->picture = p->value_count;
+  p->values[p->value_count].cs = plan->input_c;
+  /* Three channels at least: a grey picture is sampled in colour. */
+  p->values[p->value_count++].size = plan->input_h * plan->input_w * (plan->input_c < 3 ? 3 : plan->input_c) * sizeof(float);
+  rotoi_plan_weights(p, zeros, sizeof(float), &place); /* the pixel outside every picture, at place 0 */
+  for (uint32_t i = 1; i < p->node_count; ++i) {
+    if (p->values[i].head == ROTO_NONE) continue;
+    roto_status status = rotoi_plan_step(p, i);
+    if (status) return status;
+  }
+  if (!rotoi_plan_memory(p)) return ROTO_ERR_LIMIT;
+
+  plan->weights = (unsigned char *)rotoi_alloc(p->allocator, plan->weight_size);
+  p->scale = (float *)rotoi_alloc(p->allocator, most_channels * sizeof(float));
+  if (!plan->weights || !p->scale) return ROTO_ERR_MEMORY;
+  memset(plan->weights, 0, plan->weight_size);
+  for (size_t i = 0; i < plan->step_count; ++i) {
+    if (plan->steps[i].weights != ROTOI_ABSENT) rotoi_plan_fill(p, plan->steps + i);
+  }
+  return ROTO_OK;
+}
+
+/* Plan a validated file for a kernel table.  On failure `plan` is empty.  The plan does not refer to the file. */
+static roto_status rotoi_plan_create(const rotoi_file *file, const rotoi_kernels *kernels, const roto_allocator *allocator,
+                                     rotoi_plan *plan) {
+  rotoi_planner p;
+  size_t nodes = file->node_count, values = 2 * nodes + 1; /* at most one value of sums a node, and the picture */
+  roto_status status = ROTO_ERR_MEMORY;
+  memset(plan, 0, sizeof *plan);
+  memset(&p, 0, sizeof p);
+  plan->kernels = kernels;
+  p.file = file;
+  p.plan = plan;
+  p.allocator = allocator;
+  p.node_count = p.value_count = nodes;
+  plan->steps = (rotoi_step *)rotoi_alloc(allocator, nodes * sizeof(rotoi_step));
+  p.values = (rotoi_value *)rotoi_alloc(allocator, values * sizeof(rotoi_value));
+  p.order = (size_t *)rotoi_alloc(allocator, values * sizeof(size_t));
+  if (plan->steps && p.values && p.order) {
+    memset(p.values, 0, values * sizeof(rotoi_value));
+    status = rotoi_plan_build(&p);
+  }
+  rotoi_free(allocator, p.scale);
+  rotoi_free(allocator, p.order);
+  rotoi_free(allocator, p.values);
+  if (status) rotoi_plan_free(plan, allocator);
+  return status;
+}
+
+#endif /* ROTOI_PLAN */

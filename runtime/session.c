@@ -1,0 +1,363 @@
+/* Models and sessions: the public functions that open a model, describe it and run it.
+ *
+ * A model is three blocks: itself, its plan's steps, its packed weights; the file's bytes stay where the caller has them.  A
+ * session is one block, the struct followed by the workspace, so that a caller can provide it and run without any allocation.
+ *
+ * From a crop to landmarks: the crop is sampled and normalised row by row into the workspace, the network runs, its points go
+ * back through the map of the sampling, and the calibration turns each spread into an expected error. */
+
+#ifndef ROTOI_SESSION
+#define ROTOI_SESSION
+
+#ifndef ROTO_NO_STDIO
+#include <stdio.h>
+#endif
+#include <string.h>
+
+#include "api.h"
+#include "config.c"
+#include "base.c"
+#include "select.c"
+#include "format.c"
+#include "plan.c"
+#include "exec.c"
+#include "image.c"
+
+struct roto_model {
+  rotoi_file file;
+  rotoi_plan plan;
+  roto_info info;
+  roto_allocator allocator;
+  int32_t *vertices;   /* of all shapes */
+  unsigned char *data; /* the file, if it is ours to free */
+};
+
+struct roto_session {
+  const roto_model *model;
+  roto_parallel parallel;
+  roto_profile profile;
+  roto_allocator allocator;
+  int mirror;
+  int owned; /* the block is ours to free */
+  unsigned char *values;
+};
+
+enum {
+  ROTOI_SESSION_HEAD = (sizeof(roto_session) + 63) / 64 * 64, /* bytes before the workspace */
+  ROTOI_SAMPLE_ROWS = 8                                       /* rows of the picture in one task */
+};
+
+/* ---- models ---- */
+
+static void rotoi_fill_info(roto_model *model) {
+  const rotoi_file *file = &model->file;
+  roto_info *info = &model->info;
+  info->name = file->name;
+  info->description = file->description;
+  info->input_width = file->input_width;
+  info->input_height = file->input_height;
+  info->input_channels = file->input_channels;
+  memcpy(info->input_mean, file->input_mean, sizeof info->input_mean);
+  memcpy(info->input_scale, file->input_scale, sizeof info->input_scale);
+  info->input_transfer = file->input_transfer;
+  info->crop_margin = file->crop_margin;
+  info->landmark_count = file->landmark_count;
+  info->output_count = file->output_count;
+  info->part_count = file->part_count;
+  info->shape_count = file->shape_count;
+  info->parameter_count = file->parameter_count;
+  info->multiply_adds = file->multiply_adds;
+  info->session_size = ROTOI_SESSION_HEAD + model->plan.workspace;
+  info->isa = model->plan.kernels->isa;
+}
+
+static roto_status rotoi_open(const void *data, size_t size, const roto_options *options, roto_error *error,
+                              roto_model **model) {
+  rotoi_file file;
+  roto_status status = rotoi_parse((const unsigned char *)data, size, &file, error);
+  if (status) return status;
+  roto_model *m = (roto_model *)rotoi_alloc(&options->allocator, sizeof *m);
+  if (!m) return ROTO_ERR_MEMORY;
+  memset(m, 0, sizeof *m);
+  m->file = file;
+  m->allocator = options->allocator;
+  m->vertices = (int32_t *)rotoi_alloc(&m->allocator, (size_t)file.vertex_count * sizeof(int32_t));
+  status = m->vertices ? rotoi_plan_create(&m->file, rotoi_select_kernels(options->max_isa), &m->allocator, &m->plan)
+                       : ROTO_ERR_MEMORY;
+  if (!status && m->plan.workspace > (size_t)-1 - ROTOI_SESSION_HEAD - 64) status = ROTO_ERR_LIMIT;
+  if (status) {
+    roto_close(m);
+    return status;
+  }
+  rotoi_read_vertices(&m->file, m->vertices);
+  rotoi_fill_info(m);
+  *model = m;
+  return ROTO_OK;
+}
+
+ROTO_API roto_status roto_open(const void *data, size_t size, const roto_options *options, roto_model **model) {
+  roto_options defaults;
+  roto_error error;
+  roto_status status = ROTO_ERR_ARGUMENT;
+  memset(&defaults, 0, sizeof defaults);
+  memset(&error, 0, sizeof error);
+  if (!options) options = &defaults;
+  if (model) *model = NULL;
+  if (model && data && rotoi_allocator_valid(&options->allocator)) status = rotoi_open(data, size, options, &error, model);
+  error.status = status;
+  if (status && options->error) *options->error = error;
+  return status;
+}
+
+#ifndef ROTO_NO_STDIO
+/* The bytes of a file in a block of the allocator. */
+static roto_status rotoi_read_file(const char *path, const roto_allocator *allocator, unsigned char **data, size_t *size) {
+  FILE *in = fopen(path, "rb");
+  long end = -1;
+  if (!in) return ROTO_ERR_FILE;
+  if (!fseek(in, 0, SEEK_END)) end = ftell(in);
+  if (end < 0 || fseek(in, 0, SEEK_SET)) {
+    fclose(in);
+    return ROTO_ERR_FILE;
+  }
+  roto_status status = ROTO_OK;
+  *size = (size_t)end;
+  *data = (unsigned char *)rotoi_alloc(allocator, *size);
+  if (!*data) {
+    status = ROTO_ERR_MEMORY;
+  } else if (fread(*data, 1, *size, in) != *size) {
+    rotoi_free(allocator, *data);
+    status = ROTO_ERR_FILE;
+  }
+  fclose(in);
+  return status;
+}
+
+ROTO_API roto_status roto_open_file(const char *path, const roto_options *options, roto_model **model) {
+  roto_options defaults;
+  unsigned char *data;
+  size_t size;
+  roto_status status = ROTO_ERR_ARGUMENT;
+  memset(&defaults, 0, sizeof defaults);
+  if (!options) options = &defaults;
+  if (model) *model = NULL;
+  if (model && path && rotoi_allocator_valid(&options->allocator)) {
+    status = rotoi_read_file(path, &options->allocator, &data, &size);
+    if (!status) {
+      status = roto_open(data, size, options, model);
+      if (!status) {
+        (*model)->data = data;
+      } else {
+        rotoi_free(&options->allocator, data);
+      }
+      return status;
+    }
+  }
+  if (options->error) {
+    memset(options->error, 0, sizeof *options->error);
+    options->error->status = status;
+  }
+  return status;
+}
+#endif
+
+ROTO_API void roto_close(roto_model *model) {
+  if (!model) return;
+  roto_allocator allocator = model->allocator;
+  rotoi_plan_free(&model->plan, &allocator);
+  rotoi_free(&allocator, model->vertices);
+  rotoi_free(&allocator, model->data);
+  rotoi_free(&allocator, model);
+}
+
+ROTO_API const roto_info *roto_get_info(const roto_model *model) {
+  return model ? &model->info : NULL;
+}
+
+ROTO_API roto_status roto_get_landmark(const roto_model *model, uint32_t index, roto_landmark *landmark) {
+  if (!landmark) return ROTO_ERR_ARGUMENT;
+  memset(landmark, 0, sizeof *landmark);
+  if (!model || index >= model->file.landmark_count) return ROTO_ERR_ARGUMENT;
+  rotoi_read_landmark(&model->file, index, landmark);
+  return ROTO_OK;
+}
+
+ROTO_API roto_status roto_get_part(const roto_model *model, uint32_t index, roto_part *part) {
+  if (!part) return ROTO_ERR_ARGUMENT;
+  memset(part, 0, sizeof *part);
+  if (!model || index >= model->file.part_count) return ROTO_ERR_ARGUMENT;
+  rotoi_read_part(&model->file, index, part);
+  return ROTO_OK;
+}
+
+ROTO_API roto_status roto_get_shape(const roto_model *model, uint32_t index, roto_shape *shape) {
+  if (!shape) return ROTO_ERR_ARGUMENT;
+  memset(shape, 0, sizeof *shape);
+  if (!model || index >= model->file.shape_count) return ROTO_ERR_ARGUMENT;
+  rotoi_read_shape(&model->file, index, model->vertices, shape);
+  return ROTO_OK;
+}
+
+/* ---- sessions ---- */
+
+ROTO_API size_t roto_session_size(const roto_model *model) {
+  return model ? model->info.session_size : 0;
+}
+
+ROTO_API roto_status roto_session_create(const roto_model *model, const roto_session_options *options, roto_session **session) {
+  roto_session_options defaults;
+  memset(&defaults, 0, sizeof defaults);
+  if (!options) options = &defaults;
+  if (!session) return ROTO_ERR_ARGUMENT;
+  *session = NULL;
+  if (!model || !rotoi_allocator_valid(&options->allocator) || (uintptr_t)options->memory % 64) return ROTO_ERR_ARGUMENT;
+  if (!options->profile.clock != !options->profile.step) return ROTO_ERR_ARGUMENT;
+  if (options->memory && options->memory_size < model->info.session_size) return ROTO_ERR_MEMORY;
+  void *block = options->memory ? options->memory : rotoi_alloc(&options->allocator, model->info.session_size);
+  if (!block) return ROTO_ERR_MEMORY;
+  roto_session *s = (roto_session *)block;
+  s->model = model;
+  s->parallel = options->parallel;
+  s->profile = options->profile;
+  s->allocator = options->allocator;
+  s->mirror = options->mirror;
+  s->owned = !options->memory;
+  s->values = (unsigned char *)block + ROTOI_SESSION_HEAD;
+  *session = s;
+  return ROTO_OK;
+}
+
+ROTO_API void roto_session_free(roto_session *session) {
+  if (!session || !session->owned) return;
+  roto_allocator allocator = session->allocator;
+  rotoi_free(&allocator, session);
+}
+
+/* Output i of all, counted without the padding of pixels. */
+static float rotoi_output(const roto_session *session, size_t i) {
+  const rotoi_plan *plan = &session->model->plan;
+  return rotoi_floats(session->values, plan->output)[i / plan->output_c * plan->output_cs + i % plan->output_c];
+}
+
+ROTO_API roto_status roto_infer(roto_session *session, const float *input, float *output) {
+  if (!session || !input || !output) return ROTO_ERR_ARGUMENT;
+  const rotoi_plan *plan = &session->model->plan;
+  rotoi_execute(plan, &session->parallel, &session->profile, input, plan->input_w * plan->input_c, session->values);
+  for (uint32_t i = 0; i < session->model->info.output_count; ++i) output[i] = rotoi_output(session, i);
+  return ROTO_OK;
+}
+
+/* One band of the picture: sampled, then normalised in place.  Rows stand 3 floats a pixel apart even if the network wants
+ * one channel, its luma (Rec. 709 weights), so that bands do not overlap. */
+typedef struct rotoi_sampling {
+  rotoi_sampler sampler;
+  const roto_info *info;
+  float *picture;
+} rotoi_sampling;
+
+static void rotoi_sample_band(void *context, size_t index) {
+  const rotoi_sampling *sampling = (const rotoi_sampling *)context;
+  const roto_info *info = sampling->info;
+  const float *mean = info->input_mean, *scale = info->input_scale;
+  uint32_t width = info->input_width, first = (uint32_t)index * ROTOI_SAMPLE_ROWS;
+  for (uint32_t y = first; y < first + ROTOI_SAMPLE_ROWS && y < info->input_height; ++y) {
+    float *row = sampling->picture + (size_t)y * width * 3;
+    rotoi_sample_row(&sampling->sampler, y, width, row);
+    for (uint32_t x = 0; x < width; ++x) {
+      float *rgb = row + 3 * (size_t)x;
+      if (info->input_channels == 3) {
+        for (int c = 0; c < 3; ++c) rgb[c] = (rgb[c] - mean[c]) * scale[c];
+      } else {
+        row[x] = (0.2126f * rgb[0] + 0.7152f * rgb[1] + 0.0722f * rgb[2] - mean[0]) * scale[0];
+      }
+    }
+  }
+}
+
+/* Expected error at a spread: linear between knots, constant outside; what is not a number has the worst. */
+static float rotoi_expected_error(const rotoi_file *file, float spread) {
+  float s0, e0, s1, e1;
+  rotoi_read_knot(file, 0, &s0, &e0);
+  if (spread <= s0) return e0;
+  for (uint32_t i = 1; i < file->knot_count; ++i, s0 = s1, e0 = e1) {
+    rotoi_read_knot(file, i, &s1, &e1);
+    if (spread < s1) return e0 + (e1 - e0) * ((spread - s0) / (s1 - s0));
+  }
+  return e0;
+}
+
+/* One look at the frame through `map` (output pixels to frame pixels): adds `share` of what is found to the points.  A mirrored
+ * look finds each landmark in the place of its twin. */
+static void rotoi_look(roto_session *session, const roto_image *image, const float map[6], int mirrored, float share,
+                       float side, roto_point *points) {
+  const roto_model *model = session->model;
+  const roto_info *info = &model->info;
+  rotoi_sampling sampling;
+  rotoi_sampler_init(&sampling.sampler, image, map, info->input_transfer);
+  sampling.info = info;
+  sampling.picture = rotoi_floats(session->values, model->plan.picture);
+  rotoi_parallel(&session->parallel, (info->input_height + ROTOI_SAMPLE_ROWS - 1) / ROTOI_SAMPLE_ROWS, rotoi_sample_band,
+                 &sampling);
+  rotoi_execute(&model->plan, &session->parallel, &session->profile, sampling.picture, (size_t)info->input_width * 3,
+                session->values);
+
+  const float *found = rotoi_floats(session->values, model->plan.output);
+  uint32_t floats = info->output_count / info->landmark_count;
+  for (uint32_t i = 0; i < info->landmark_count; ++i, found += floats) {
+    roto_landmark landmark;
+    rotoi_read_landmark(&model->file, i, &landmark);
+    roto_point *point = points + (mirrored ? landmark.flip : i);
+    float u = found[0] * (float)info->input_width, v = found[1] * (float)info->input_height;
+    point->x += share * (map[0] * u + map[1] * v + map[2]);
+    point->y += share * (map[3] * u + map[4] * v + map[5]);
+    point->error += share * side * rotoi_expected_error(&model->file, floats == 3 ? found[2] : 0);
+  }
+}
+
+ROTO_API roto_status roto_find_landmarks(roto_session *session, const roto_image *image, roto_rect crop, roto_point *points) {
+  if (!session || !points || !rotoi_image_valid(image)) return ROTO_ERR_ARGUMENT;
+  const float most = 1e9f; /* also refuses infinities and what is not a number */
+  if (!(crop.width > 0 && crop.width < most && crop.height > 0 && crop.height < most)) return ROTO_ERR_ARGUMENT;
+  if (!(crop.x > -most && crop.x < most && crop.y > -most && crop.y < most)) return ROTO_ERR_ARGUMENT;
+  const roto_info *info = &session->model->info;
+  if (info->landmark_count == 0 || (info->input_channels != 1 && info->input_channels != 3)) return ROTO_ERR_ARGUMENT;
+
+  float map[6];
+  roto_crop_map(crop, info->input_width, info->input_height, map);
+  float width = map[0] * (float)info->input_width, height = map[4] * (float)info->input_height; /* of the crop as grown */
+  float side = width > height ? width : height;
+  memset(points, 0, info->landmark_count * sizeof *points);
+  rotoi_look(session, image, map, 0, session->mirror ? 0.5f : 1, side, points);
+  if (session->mirror) {
+    map[2] += width;
+    map[0] = -map[0];
+    rotoi_look(session, image, map, 1, 0.5f, side, points);
+  }
+  for (uint32_t i = 0; i < info->landmark_count; ++i) points[i].confidence = 1 / (1 + points[i].error / (0.01f * side));
+  return ROTO_OK;
+}
+
+ROTO_API roto_status roto_selftest(roto_session *session, float *difference) {
+  if (difference) *difference = 0;
+  if (!session) return ROTO_ERR_ARGUMENT;
+  const roto_model *model = session->model;
+  const rotoi_file *file = &model->file;
+  size_t channels = file->input_channels, row = file->input_width * channels;
+  float *picture = rotoi_floats(session->values, model->plan.picture);
+  for (size_t i = 0; i < row * file->input_height; ++i)
+    picture[i] = ((float)file->test_pixels[i] / 255.0f - file->input_mean[i % channels]) * file->input_scale[i % channels];
+  rotoi_execute(&model->plan, &session->parallel, &session->profile, picture, row, session->values);
+
+  roto_status status = ROTO_OK;
+  float worst = 0;
+  for (uint32_t i = 0; i < file->output_count; ++i) {
+    float d = rotoi_output(session, i) - rotoi_test_output(file, i);
+    d = d < 0 ? -d : d;
+    if (!(d <= file->test_tolerance)) status = ROTO_ERR_SELFTEST;
+    if (!(d <= worst) && worst == worst) worst = d; /* the first that is not a number stays */
+  }
+  if (difference) *difference = worst;
+  return status;
+}
+
+#endif /* ROTOI_SESSION */
