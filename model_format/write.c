@@ -1,0 +1,376 @@
+/* The .roto writer.  Every chunk is built in memory by appending little-endian numbers to one growing buffer, in file order;
+ * the few numbers that are only known later (offsets, lengths, the file size) are filled in at the end.
+ *
+ * Nothing here depends on the runtime beyond its public types: the writer and the reader meet only in roto_format.h and in
+ * the tests, so that a mistake in one is not repeated in the other. */
+
+#define _POSIX_C_SOURCE 200809L
+
+#include "write.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+/* A growing buffer.  The first failure is kept in `status`; appends after it do nothing, so only the end is checked. */
+typedef struct buffer {
+  unsigned char *bytes;
+  size_t size, capacity;
+  roto_status status;
+} buffer;
+
+/* `size` more bytes, zeroed; NULL after a failure. */
+static unsigned char *append(buffer *b, size_t size) {
+  unsigned char *where;
+  if (b->status != ROTO_OK) return NULL;
+  if (size > b->capacity - b->size) {
+    size_t capacity = b->capacity * 2 > b->size + size ? b->capacity * 2 : b->size + size;
+    unsigned char *bytes = capacity > b->size ? realloc(b->bytes, capacity) : NULL;
+    if (!bytes) {
+      b->status = ROTO_ERR_MEMORY;
+      return NULL;
+    }
+    b->bytes = bytes;
+    b->capacity = capacity;
+  }
+  where = b->bytes + b->size;
+  if (size) memset(where, 0, size);
+  b->size += size;
+  return where;
+}
+
+static void store(unsigned char *where, uint64_t value, int size) {
+  for (int i = 0; i < size; i++) where[i] = (unsigned char)(value >> 8 * i);
+}
+
+static void put(buffer *b, uint64_t value, int size) {
+  unsigned char *where = append(b, (size_t)size);
+  if (where) store(where, value, size);
+}
+
+static void put_u32(buffer *b, uint32_t value) {
+  put(b, value, 4);
+}
+
+static void put_f32(buffer *b, float value) {
+  uint32_t bits;
+  memcpy(&bits, &value, sizeof bits);
+  put(b, bits, 4);
+}
+
+static void put_floats(buffer *b, const float *values, uint64_t count) {
+  unsigned char *where = append(b, (size_t)count * 4);
+  for (uint64_t i = 0; where && i < count; i++, where += 4) {
+    uint32_t bits;
+    memcpy(&bits, values + i, sizeof bits);
+    store(where, bits, 4);
+  }
+}
+
+static void put_string(buffer *b, const char *string) {
+  size_t size = string ? strlen(string) + 1 : 1;
+  unsigned char *where = append(b, size);
+  if (where && string) memcpy(where, string, size);
+}
+
+static void align(buffer *b) {
+  append(b, (ROTO_FORMAT_ALIGN - b->size % ROTO_FORMAT_ALIGN) % ROTO_FORMAT_ALIGN);
+}
+
+static size_t string_size(const char *string) {
+  return string ? strlen(string) + 1 : 1;
+}
+
+uint64_t roto_tensor_count(const roto_node_desc *nodes, uint32_t index, uint32_t slot) {
+  const roto_node_desc *node = &nodes[index], *in = index ? &nodes[node->inputs[0]] : node;
+  uint64_t window = (uint64_t)node->kh * node->kw;
+  switch (node->op) {
+    case ROTO_OP_CONV:
+      return slot == 0 ? window * in->c * node->c : slot == 1 ? node->c : 0;
+    case ROTO_OP_DEPTHWISE:
+      return slot == 0 ? window * node->c : slot == 1 ? node->c : 0;
+    case ROTO_OP_DENSE:
+      return slot == 0 ? (uint64_t)in->h * in->w * in->c * node->c : slot == 1 ? node->c : 0;
+    case ROTO_OP_BATCHNORM:
+      return slot < 4 ? node->c : 0;
+    default:
+      return 0;
+  }
+}
+
+static uint64_t output_count(const roto_model_desc *m) {
+  const roto_node_desc *last = &m->nodes[m->node_count - 1];
+  return (uint64_t)last->h * last->w * last->c;
+}
+
+/* What the writer itself relies on: pointers that are there, inputs that exist, sizes that fit.  Everything else is left to
+ * the reader, which tests need to see refuse it. */
+static roto_status check(const roto_model_desc *m) {
+  if ((m->landmark_count && !m->landmarks) || (m->part_count && !m->parts) || (m->shape_count && !m->shapes) || !m->knots ||
+      !m->nodes || m->node_count == 0 || !m->test_pixels || !m->test_output)
+    return ROTO_ERR_ARGUMENT;
+  if (m->landmark_count > ROTO_MAX_LANDMARKS || m->part_count > ROTO_MAX_LANDMARKS || m->shape_count > ROTO_MAX_LANDMARKS ||
+      m->knot_count > ROTO_MAX_KNOTS || m->node_count > ROTO_MAX_NODES || m->input_width > ROTO_MAX_SIZE ||
+      m->input_height > ROTO_MAX_SIZE || m->input_channels > ROTO_MAX_INPUT_CHANNELS)
+    return ROTO_ERR_LIMIT;
+  for (uint32_t i = 0; i < m->shape_count; i++) {
+    if (m->shapes[i].vertex_count > ROTO_MAX_VERTICES) return ROTO_ERR_LIMIT;
+    if (m->shapes[i].vertex_count && !m->shapes[i].vertices) return ROTO_ERR_ARGUMENT;
+  }
+  for (uint32_t i = 0; i < m->node_count; i++) {
+    const roto_node_desc *node = &m->nodes[i];
+    if (node->input_count > ROTO_MAX_INPUTS || (node->input_count == 0) != (i == 0)) return ROTO_ERR_ARGUMENT;
+    for (uint32_t k = 0; k < node->input_count; k++)
+      if (node->inputs[k] >= i) return ROTO_ERR_ARGUMENT;
+    if (node->kh > ROTO_MAX_KERNEL || node->kw > ROTO_MAX_KERNEL || node->h > ROTO_MAX_SIZE || node->w > ROTO_MAX_SIZE ||
+        node->c > ROTO_MAX_CHANNELS)
+      return ROTO_ERR_LIMIT;
+    for (uint32_t slot = 0; slot < 4; slot++) {
+      uint64_t count = roto_tensor_count(m->nodes, i, slot);
+      if (count > ROTO_MAX_VALUES) return ROTO_ERR_LIMIT;
+      if (count ? !node->tensors[slot] && (slot == 0 || node->op == ROTO_OP_BATCHNORM) : node->tensors[slot] != NULL)
+        return ROTO_ERR_ARGUMENT;
+    }
+  }
+  return output_count(m) > ROTO_MAX_VALUES ? ROTO_ERR_LIMIT : ROTO_OK;
+}
+
+static void put_input(buffer *b, const roto_model_desc *m) {
+  put_u32(b, m->input_width);
+  put_u32(b, m->input_height);
+  put_u32(b, m->input_channels);
+  put_u32(b, (uint32_t)m->input_transfer);
+  for (int i = 0; i < 4; i++) put_f32(b, m->input_mean[i]);
+  for (int i = 0; i < 4; i++) put_f32(b, m->input_scale[i]);
+  put_f32(b, m->crop_margin);
+  append(b, ROTO_INPUT_SIZE - ROTO_INPUT_USED);
+}
+
+/* A name as its offset in the strings, which follow the records in the same order. */
+static void put_offset(buffer *b, size_t *next, const char *string) {
+  put_u32(b, (uint32_t)*next);
+  *next += string_size(string);
+}
+
+static void put_template(buffer *b, const roto_model_desc *m) {
+  size_t start = b->size, next = 0;
+  uint32_t vertex_count = 0;
+  for (uint32_t i = 0; i < m->shape_count; i++) vertex_count += m->shapes[i].vertex_count;
+  put_u32(b, m->landmark_count);
+  put_u32(b, m->part_count);
+  put_u32(b, m->shape_count);
+  put_u32(b, vertex_count);
+  append(b, ROTO_TEMPLATE_SIZE - ROTO_TEMPLATE_STRINGS);
+  for (uint32_t i = 0; i < m->landmark_count; i++) {
+    const roto_landmark *landmark = &m->landmarks[i];
+    put_offset(b, &next, landmark->name);
+    put_offset(b, &next, landmark->rule);
+    put_u32(b, landmark->part);
+    put_u32(b, landmark->flip);
+    put_f32(b, landmark->weight);
+  }
+  for (uint32_t i = 0; i < m->part_count; i++) {
+    put_offset(b, &next, m->parts[i].name);
+    put_f32(b, m->parts[i].weight);
+  }
+  vertex_count = 0;
+  for (uint32_t i = 0; i < m->shape_count; i++) {
+    put_offset(b, &next, m->shapes[i].name);
+    put_u32(b, (uint32_t)m->shapes[i].closed);
+    put_u32(b, vertex_count);
+    put_u32(b, m->shapes[i].vertex_count);
+    vertex_count += m->shapes[i].vertex_count;
+  }
+  for (uint32_t i = 0; i < m->shape_count; i++)
+    for (uint32_t k = 0; k < m->shapes[i].vertex_count; k++) put_u32(b, (uint32_t)m->shapes[i].vertices[k]);
+  for (uint32_t i = 0; i < m->landmark_count; i++) {
+    put_string(b, m->landmarks[i].name);
+    put_string(b, m->landmarks[i].rule);
+  }
+  for (uint32_t i = 0; i < m->part_count; i++) put_string(b, m->parts[i].name);
+  for (uint32_t i = 0; i < m->shape_count; i++) put_string(b, m->shapes[i].name);
+  if (b->status == ROTO_OK) store(b->bytes + start + ROTO_TEMPLATE_STRINGS, next, 4);
+}
+
+static void put_calibration(buffer *b, const roto_model_desc *m) {
+  put_u32(b, m->knot_count);
+  put_u32(b, 0);
+  for (uint32_t i = 0; i < m->knot_count; i++) {
+    put_f32(b, m->knots[i].spread);
+    put_f32(b, m->knots[i].error);
+  }
+}
+
+static void put_nodes(buffer *b, const roto_model_desc *m) {
+  uint32_t next_tensor = 0;
+  put_u32(b, m->node_count);
+  put_u32(b, 0);
+  for (uint32_t i = 0; i < m->node_count; i++) {
+    const roto_node_desc *node = &m->nodes[i];
+    put(b, node->op, 2);
+    put(b, node->act, 2);
+    put_u32(b, node->input_count);
+    for (uint32_t k = 0; k < ROTO_MAX_INPUTS; k++) put_u32(b, k < node->input_count ? node->inputs[k] : ROTO_NONE);
+    put_u32(b, node->kh);
+    put_u32(b, node->kw);
+    put_u32(b, node->stride);
+    put_u32(b, node->pad_top);
+    put_u32(b, node->pad_left);
+    put_u32(b, node->pad_bottom);
+    put_u32(b, node->pad_right);
+    put_u32(b, node->h);
+    put_u32(b, node->w);
+    put_u32(b, node->c);
+    for (int slot = 0; slot < 4; slot++) put_u32(b, node->tensors[slot] ? next_tensor++ : ROTO_NONE);
+    put_f32(b, node->epsilon);
+    put_u32(b, node->channels_per_point);
+  }
+}
+
+/* Visits the tensors in file order: `data` 0 writes the directory, 1 the floats. */
+static void put_tensors(buffer *b, const roto_model_desc *m, int data) {
+  uint64_t offset = 0;
+  uint32_t tensor_count = 0;
+  size_t start = b->size;
+  if (!data) put(b, 0, ROTO_LIST_SIZE);
+  for (uint32_t i = 0; i < m->node_count; i++)
+    for (uint32_t slot = 0; slot < 4; slot++) {
+      uint64_t count = roto_tensor_count(m->nodes, i, slot);
+      if (!m->nodes[i].tensors[slot]) continue;
+      offset = (offset + ROTO_FORMAT_ALIGN - 1) / ROTO_FORMAT_ALIGN * ROTO_FORMAT_ALIGN;
+      if (data) {
+        align(b);
+        put_floats(b, m->nodes[i].tensors[slot], count);
+      } else {
+        put(b, offset, 8);
+        put(b, count, 8);
+      }
+      offset += count * 4;
+      tensor_count++;
+    }
+  if (!data && b->status == ROTO_OK) store(b->bytes + start + ROTO_LIST_COUNT, tensor_count, 4);
+}
+
+static void put_test(buffer *b, const roto_model_desc *m) {
+  uint32_t outputs = (uint32_t)output_count(m);
+  uint32_t pixels = m->input_width * m->input_height * m->input_channels;
+  unsigned char *where;
+  put_f32(b, m->test_tolerance);
+  put_u32(b, outputs);
+  put_u32(b, pixels);
+  append(b, ROTO_TEST_SIZE - ROTO_TEST_USED);
+  put_floats(b, m->test_output, outputs);
+  where = append(b, pixels);
+  if (where && pixels) memcpy(where, m->test_pixels, pixels);
+}
+
+roto_status roto_write_model(const roto_model_desc *model, unsigned char **bytes, size_t *size) {
+  static const uint32_t names[ROTO_CHUNK_COUNT] = {
+#define CHUNK_CODE(name, code) code,
+      ROTO_CHUNK_LIST(CHUNK_CODE)
+#undef CHUNK_CODE
+  };
+  buffer b = {NULL, 0, 0, ROTO_OK};
+  *bytes = NULL;
+  *size = 0;
+  b.status = check(model);
+  append(&b, ROTO_HEADER_SIZE + ROTO_CHUNK_COUNT * ROTO_ENTRY_SIZE);
+  for (int i = 0; i < ROTO_CHUNK_COUNT && b.status == ROTO_OK; i++) {
+    size_t start;
+    align(&b);
+    start = b.size;
+    switch (i) {
+      case ROTO_CHUNK_META:
+        put_string(&b, model->name);
+        put_string(&b, model->description);
+        break;
+      case ROTO_CHUNK_INPT:
+        put_input(&b, model);
+        break;
+      case ROTO_CHUNK_TMPL:
+        put_template(&b, model);
+        break;
+      case ROTO_CHUNK_CALB:
+        put_calibration(&b, model);
+        break;
+      case ROTO_CHUNK_NETW:
+        put_nodes(&b, model);
+        break;
+      case ROTO_CHUNK_TDIR:
+        put_tensors(&b, model, 0);
+        break;
+      case ROTO_CHUNK_DATA:
+        put_tensors(&b, model, 1);
+        break;
+      default:
+        put_test(&b, model);
+        break;
+    }
+    if (b.status == ROTO_OK) {
+      unsigned char *entry = b.bytes + ROTO_HEADER_SIZE + i * ROTO_ENTRY_SIZE;
+      store(entry + ROTO_ENTRY_NAME, names[i], 4);
+      store(entry + ROTO_ENTRY_OFFSET, start, 8);
+      store(entry + ROTO_ENTRY_LENGTH, b.size - start, 8);
+    }
+  }
+  if (b.status != ROTO_OK) {
+    free(b.bytes);
+    return b.status;
+  }
+  memcpy(b.bytes + ROTO_HEADER_MAGIC, ROTO_FORMAT_MAGIC, 8);
+  store(b.bytes + ROTO_HEADER_VERSION, ROTO_FORMAT_VERSION, 4);
+  store(b.bytes + ROTO_HEADER_CHUNK_COUNT, ROTO_CHUNK_COUNT, 4);
+  store(b.bytes + ROTO_HEADER_FILE_SIZE, b.size, 8);
+  *bytes = b.bytes;
+  *size = b.size;
+  return ROTO_OK;
+}
+
+int roto_write_file_atomic(const char *path, const void *bytes, size_t size) {
+  size_t length = strlen(path) + 64;
+  char *temporary = malloc(length);
+  const unsigned char *at = bytes;
+  int fd, error = 0, attempt = 0;
+  if (!temporary) return ENOMEM;
+  /* O_EXCL: never through a file or link that is there already, such as the leftovers of a process that was killed. */
+  do {
+    snprintf(temporary, length, "%s.%ld.%d.tmp", path, (long)getpid(), attempt);
+    fd = open(temporary, O_WRONLY | O_CREAT | O_EXCL, 0666);
+  } while (fd < 0 && errno == EEXIST && ++attempt < 100);
+  if (fd < 0) {
+    error = errno;
+    free(temporary);
+    return error;
+  }
+  while (size > 0 && !error) {
+    ssize_t written = write(fd, at, size);
+    if (written < 0 && errno == EINTR) continue;
+    if (written < 0) {
+      error = errno;
+    } else {
+      at += written;
+      size -= (size_t)written;
+    }
+  }
+  if (!error && fsync(fd) != 0) error = errno;
+  if (close(fd) != 0 && !error) error = errno;
+  if (!error && rename(temporary, path) != 0) error = errno;
+  if (error) unlink(temporary);
+  free(temporary);
+  return error;
+}
+
+const char *roto_rule_text(uint32_t rule) {
+  switch (rule) {
+#define RULE_CASE(number, name, status, text) \
+  case number:                                \
+    return text;
+    ROTO_RULE_LIST(RULE_CASE)
+#undef RULE_CASE
+    default:
+      return "no rule";
+  }
+}

@@ -1,0 +1,69 @@
+/* The .roto writer: a description of a model in plain structs -> the bytes of a file -> the file.
+ *
+ * The description borrows everything it points to.  The writer numbers the tensors, lays out chunks and strings and does
+ * nothing else: the same description always gives the same bytes.  Whether the bytes are a valid model is for the reader to
+ * say, which checks every rule of SPEC.md anyway: open what you wrote with roto_open before you hand it on.
+ *
+ * Layouts of weights are those of roto_format.h: what the trainer holds, tight, batch norm apart. */
+
+#ifndef ROTO_WRITE_H
+#define ROTO_WRITE_H
+
+#include "../runtime/api.h"
+#include "roto_format.h"
+
+/* One node.  Zero what the operation does not use.  `tensors` in the order of the operation: CONV, DEPTHWISE, DENSE: weight,
+ * bias or NULL; BATCHNORM: gamma, beta, mean, variance.  Their lengths follow from the shapes. */
+typedef struct roto_node_desc {
+  uint16_t op, act;
+  uint32_t input_count, inputs[ROTO_MAX_INPUTS]; /* indices of earlier nodes */
+  uint32_t kh, kw, stride, pad_top, pad_left, pad_bottom, pad_right;
+  uint32_t h, w, c; /* of the result */
+  const float *tensors[4];
+  float epsilon;
+  uint32_t channels_per_point;
+} roto_node_desc;
+
+typedef struct roto_knot {
+  float spread, error; /* both in units of the crop */
+} roto_knot;
+
+typedef struct roto_model_desc {
+  const char *name, *description; /* NULL: empty */
+
+  uint32_t input_width, input_height, input_channels;
+  float input_mean[4], input_scale[4]; /* network input = (encoded value in 0..1 - mean) * scale, a channel */
+  roto_transfer input_transfer;
+  float crop_margin;
+
+  const roto_landmark *landmarks;
+  const roto_part *parts;
+  const roto_shape *shapes;
+  uint32_t landmark_count, part_count, shape_count; /* all 0: a bare network */
+
+  const roto_knot *knots; /* spreads ascending; one knot for models with 2N outputs */
+  uint32_t knot_count;
+
+  const roto_node_desc *nodes; /* node 0 is the input, the last one the output */
+  uint32_t node_count;
+
+  const unsigned char *test_pixels; /* [input_height][input_width][input_channels], value / 255 is the encoded value */
+  const float *test_output;         /* [h][w][c] of the last node */
+  float test_tolerance;             /* largest absolute difference of one output */
+} roto_model_desc;
+
+/* Number of floats of tensor `slot` (0..3) of node `index`; 0 where the operation has none.  Inputs must be in range. */
+uint64_t roto_tensor_count(const roto_node_desc *nodes, uint32_t index, uint32_t slot);
+
+/* Lay out a model.  `*bytes` comes from malloc and is the caller's; NULL on failure.  ROTO_ERR_ARGUMENT: a pointer is missing
+ * or an input does not precede its node; ROTO_ERR_LIMIT: a count or length exceeds a limit; ROTO_ERR_MEMORY. */
+roto_status roto_write_model(const roto_model_desc *model, unsigned char **bytes, size_t *size);
+
+/* Write a file so that `path` holds either its old contents or all of the new ones: a temporary name beside it, fsync,
+ * rename.  Returns 0, or the errno of the step that failed; the temporary file is removed then. */
+int roto_write_file_atomic(const char *path, const void *bytes, size_t size);
+
+/* The sentence of a rule of SPEC.md (roto_error.rule), for messages; never NULL. */
+const char *roto_rule_text(uint32_t rule);
+
+#endif /* ROTO_WRITE_H */
