@@ -1,0 +1,112 @@
+/* See metrics.h. */
+
+#include "metrics.h"
+
+#include <math.h>
+#include <string.h>
+
+/* The change of the error from one frame to the next, squared and summed over points valid in both; counts them. */
+static double squared_change(const frame *a, const frame *b, const float *pa, const float *pb, uint32_t points, size_t *count) {
+  double sum = 0;
+  for (uint32_t p = 0; p < points; p++) {
+    if (!a->valid[p] || !b->valid[p]) continue;
+    double dx = (double)(pb[2 * p] - b->points[2 * p]) - (double)(pa[2 * p] - a->points[2 * p]);
+    double dy = (double)(pb[2 * p + 1] - b->points[2 * p + 1]) - (double)(pa[2 * p + 1] - a->points[2 * p + 1]);
+    sum += dx * dx + dy * dy;
+    (*count)++;
+  }
+  return sum;
+}
+
+metrics metrics_compute(const character *ch, const dataset *ds, const float *predicted, double *frame_nme) {
+  metrics m = {0};
+  uint32_t points = ds->landmark_count;
+  size_t part_points[ROTO_MAX_LANDMARKS] = {0}, nme_frames = 0, changes = 0;
+  double change_sum = 0;
+  m.part_count = ch->part_count;
+  for (uint32_t k = 0; k < m.part_count; k++) m.part_names[k] = ch->parts[k].name;
+  for (int k = 0; k < 2; k++) m.anchors[k] = ch->landmarks[ch->anchors[k]].name;
+
+  for (size_t i = 0; i < ds->frame_count; i++) {
+    const frame *f = &ds->frames[i];
+    const float *p = predicted + i * points * 2;
+    if (frame_nme != NULL) frame_nme[i] = NAN;
+    if (isnan(p[0])) {
+      m.failed++;
+      continue;
+    }
+    m.frames++;
+    double distance = 0;
+    size_t valid = 0;
+    for (uint32_t k = 0; k < points; k++) {
+      if (!f->valid[k]) continue;
+      double dx = fabs((double)p[2 * k] - (double)f->points[2 * k]);
+      double dy = fabs((double)p[2 * k + 1] - (double)f->points[2 * k + 1]);
+      uint32_t part = ch->landmarks[k].part;
+      m.mae_px[part] += dx + dy;
+      part_points[part]++;
+      distance += sqrt(dx * dx + dy * dy);
+      valid++;
+    }
+    const float *a = f->points + 2 * ch->anchors[0], *b = f->points + 2 * ch->anchors[1];
+    double unit = hypot((double)(a[0] - b[0]), (double)(a[1] - b[1]));
+    int anchored = f->valid[ch->anchors[0]] && f->valid[ch->anchors[1]] && unit > 0;
+    if (anchored && valid > 0) {
+      double nme = 100 * distance / (double)valid / unit;
+      m.nme_percent += nme;
+      m.fr10_percent += nme > 10 ? 100 : 0;
+      nme_frames++;
+      if (frame_nme != NULL) frame_nme[i] = nme;
+    }
+    if (i > 0 && f[-1].shot == f->shot && f[-1].number + 1 == f->number && !isnan(p[-2 * (ptrdiff_t)points]))
+      change_sum += squared_change(f - 1, f, p - points * 2, p, points, &changes);
+  }
+  if (nme_frames > 0) {
+    m.nme_percent /= (double)nme_frames;
+    m.fr10_percent /= (double)nme_frames;
+  }
+  for (uint32_t k = 0; k < m.part_count; k++) {
+    if (part_points[k] > 0) m.mae_px[k] /= (double)part_points[k];
+    m.mae_total_px += m.mae_px[k];
+  }
+  if (changes > 0) m.jitter_px = sqrt(change_sum / (double)changes);
+  return m;
+}
+
+void metrics_print(FILE *out, const metrics *m) {
+  fprintf(out, "frames    %zu (%zu failed)\n", m->frames, m->failed);
+  fprintf(out, "NME       %.3f %% of the distance from %s to %s; %.2f %% of the frames above 10 %%\n", m->nme_percent,
+          m->anchors[0], m->anchors[1], m->fr10_percent);
+  fprintf(out, "MAE       %.3f px total (|dx|+|dy|, summed over the parts:", m->mae_total_px);
+  for (uint32_t k = 0; k < m->part_count; k++) fprintf(out, " %s %.3f", m->part_names[k], m->mae_px[k]);
+  fprintf(out, ")\njitter    %.3f px (RMS change of the error between consecutive frames)\n", m->jitter_px);
+}
+
+/* A name may hold anything. */
+static void print_json_text(FILE *out, const char *text) {
+  fputc('"', out);
+  for (; *text; text++) {
+    if ((unsigned char)*text < ' ') {
+      fprintf(out, "\\u%04x", (unsigned)*text);
+    } else {
+      if (*text == '"' || *text == '\\') fputc('\\', out);
+      fputc(*text, out);
+    }
+  }
+  fputc('"', out);
+}
+
+void metrics_print_json(FILE *out, const metrics *m) {
+  fprintf(out, "{\"frames\":%zu,\"failed\":%zu,\"nme_percent\":%.6g,\"fr10_percent\":%.6g,\"anchors\":[", m->frames, m->failed,
+          m->nme_percent, m->fr10_percent);
+  for (int k = 0; k < 2; k++) {
+    if (k > 0) fputc(',', out);
+    print_json_text(out, m->anchors[k]);
+  }
+  fputs("],\"mae_px\":{", out);
+  for (uint32_t k = 0; k < m->part_count; k++) {
+    print_json_text(out, m->part_names[k]);
+    fprintf(out, ":%.6g,", m->mae_px[k]);
+  }
+  fprintf(out, "\"total\":%.6g},\"jitter_px\":%.6g}\n", m->mae_total_px, m->jitter_px);
+}

@@ -1,0 +1,30 @@
+/* How good predicted landmarks are against an annotated data set: the figures of `eval`, in one place for models, documents
+ * and training. */
+
+#ifndef ROTO_METRICS_H
+#define ROTO_METRICS_H
+
+#include <stdio.h>
+#include "../model_format/roto_format.h"
+#include "dataset.h"
+
+typedef struct metrics {
+  size_t frames, failed;             /* evaluated; without a prediction */
+  double nme_percent;                /* mean over frames of: mean point distance / distance of the two anchors, percent */
+  double fr10_percent;               /* share of frames with that above 10 % */
+  double mae_px[ROTO_MAX_LANDMARKS]; /* per part: mean over valid landmarks and frames of |dx| + |dy|, pixels of the frame */
+  double mae_total_px;               /* sum over the parts, as in the paper's tables */
+  double jitter_px;       /* RMS over points and consecutive frames of a shot of the change of the error; 0 without any */
+  const char *anchors[2]; /* names of the landmarks whose distance is NME's unit */
+  uint32_t part_count;
+  const char *part_names[ROTO_MAX_LANDMARKS];
+} metrics;
+
+/* `predicted` is [frame_count][landmark_count][2] in pixels of the frame; a NaN in a frame's first value marks a frame
+ * without prediction.  Only valid landmarks count.  `frame_nme`, if not NULL, receives each frame's NME in percent. */
+metrics metrics_compute(const character *ch, const dataset *ds, const float *predicted, double *frame_nme);
+
+void metrics_print(FILE *out, const metrics *m);      /* a table for people */
+void metrics_print_json(FILE *out, const metrics *m); /* one object on one line */
+
+#endif

@@ -1,0 +1,456 @@
+/* See train.h.
+ *
+ * A step: every thread makes samples of the batch until all are there, then the network runs forward and backward on all
+ * threads, then the optimizer.  Nothing runs ahead in the background: with all cores busy there would be nothing to gain, and
+ * every bit of a run stays a function of its options.  The log's columns: epoch, learning rate, mean training loss, then
+ * validation NME and MAE where it was evaluated, and core-minutes spent. */
+
+#include "train.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "../tools/cli.h"
+#include "architectures.h"
+#include "checkpoint.h"
+#include "evaluate.h"
+#include "export.h"
+#include "metrics.h"
+#include "plot.h"
+#include "rng.h"
+#include "trunk.h"
+
+train_options train_defaults(void) {
+  train_options o = {0};
+  o.net = "small";
+  o.epochs = 100;
+  o.batch = 32;
+  o.evaluate_every = 5;
+  o.rate = 2e-3;
+  o.weight_decay = 0.05;
+  o.average = 0.999;
+  o.schedule = SCHEDULE_COSINE;
+  o.loss = loss_defaults();
+  augment_default(&o.augment);
+  o.seed = 1;
+  o.checkpoint_seconds = 60;
+  return o;
+}
+
+typedef struct run {
+  const train_options *o;
+  compute *cp;
+  character ch;
+  dataset ds, validation;
+  network net;
+  trunk trunk;             /* with --from */
+  float mean[3], scale[3]; /* of the input */
+  optimizer opt;
+  run_state state;
+  char *checkpoint, *log, *plot;
+  uint64_t configuration;
+  uint32_t *order; /* of the samples in this epoch */
+  size_t batch_count;
+  float *truth, *weight, *point_weight; /* [batch][N][2], [batch][N], [N] */
+  real *dy, *dlogit;
+} run;
+
+/* ---- one batch ---- */
+
+static void make_sample(void *context, size_t i) {
+  run *r = context;
+  const net_node *in = &r->net.nodes[0];
+  size_t n = r->ch.landmark_count, size = r->ds.frame_count;
+  size_t position = r->state.batch * r->net.batch + i;
+  const frame *f = &r->ds.frames[r->order[position % size]];
+  uint64_t seed = rng_seed((uint64_t)r->o->seed, r->state.epoch, position);
+  float *weight = r->weight + i * n;
+  augment_sample(f, &r->ch, &r->o->augment, seed, in->w, in->h, r->mean, r->scale,
+                 (float *)r->net.outputs[0] + i * in->h * in->w * 4, r->truth + i * n * 2, weight);
+  for (size_t k = 0; k < n; k++) weight[k] *= r->point_weight[k];
+}
+
+static void shuffle(run *r) {
+  size_t n = r->ds.frame_count;
+  rng g = {rng_seed((uint64_t)r->o->seed, r->state.epoch, UINT64_MAX)};
+  for (size_t i = 0; i < n; i++) r->order[i] = (uint32_t)i;
+  for (size_t i = n; i > 1; i--) {
+    size_t j = rng_below(&g, (uint32_t)i);
+    uint32_t t = r->order[i - 1];
+    r->order[i - 1] = r->order[j];
+    r->order[j] = t;
+  }
+}
+
+static double train_batch(run *r) {
+  network *net = &r->net;
+  const net_node *out = net_output(net), *head = &net->nodes[out->inputs[0]];
+  uint64_t total = (uint64_t)r->o->epochs * r->batch_count, done = r->state.epoch * r->batch_count + r->state.batch;
+  int frozen = r->state.epoch < (uint64_t)r->o->freeze;
+  if (r->o->freeze > 0 && r->state.epoch == (uint64_t)r->o->freeze && r->state.batch == 0) optimizer_restart(&r->opt, net);
+  net->frozen_nodes = frozen ? r->trunk.node_count : 0;
+  net->frozen_params = frozen ? r->trunk.param_count : 0;
+  compute_for(r->cp, net->batch, make_sample, r);
+  const real *y = net_forward(net, 1, rng_seed((uint64_t)r->o->seed, r->state.epoch, ~r->state.batch));
+  loss_batch b = {net->batch,
+                  r->ch.landmark_count,
+                  out->c / r->ch.landmark_count,
+                  value_stride(out->c),
+                  y,
+                  net_probability(net),
+                  head->h,
+                  head->w,
+                  r->truth,
+                  r->weight};
+  double loss = loss_compute(&r->o->loss, &b, r->dy, r->dlogit);
+  net_backward(net, r->dy, r->dlogit);
+  optimizer_step(&r->opt, net, schedule_rate(r->o->schedule, r->o->rate, (double)done / (double)total));
+  return loss;
+}
+
+/* ---- model, evaluation, log ---- */
+
+/* Pairs of (spread, error) under slight jitter, from frames the network was not trained on where there are any. */
+static uint32_t calibrate(run *r, roto_knot *knots, uint32_t room) {
+  network *net = &r->net;
+  const dataset *ds = r->validation.frame_count > 0 ? &r->validation : &r->ds;
+  const net_node *in = &net->nodes[0], *out = net_output(net);
+  uint32_t n = r->ch.landmark_count, floats = out->c / n;
+  size_t frames = ds->frame_count < 256 ? ds->frame_count : 256, count = 0;
+  roto_knot *pairs = cli_alloc(frames * n, sizeof *pairs);
+  augment_options jitter = {0};
+  jitter.margin = r->o->augment.margin;
+  jitter.rotation = 5;
+  jitter.scale = 0.1f;
+  jitter.shift = 0.05f;
+  real *own = net->values;
+  net->values = r->opt.averaged;
+  for (size_t begin = 0; begin < frames; begin += net->batch) {
+    size_t batch = frames - begin < net->batch ? frames - begin : net->batch;
+    for (size_t i = 0; i < batch; i++)
+      augment_sample(&ds->frames[(begin + i) * ds->frame_count / frames], &r->ch, &jitter, rng_seed(1, begin, i), in->w, in->h,
+                     r->mean, r->scale, (float *)net->outputs[0] + i * in->h * in->w * 4, r->truth + i * n * 2,
+                     r->weight + i * n);
+    const real *y = net_forward(net, 0, 0);
+    for (size_t i = 0; i < batch; i++)
+      for (uint32_t k = 0; k < n; k++) {
+        const real *p = y + i * value_stride(out->c) + k * floats;
+        const float *t = r->truth + (i * n + k) * 2;
+        if (r->weight[i * n + k] <= 0) continue;
+        pairs[count].spread = floats == 3 ? (float)p[2] : 0;
+        pairs[count++].error = hypotf((float)p[0] - t[0], (float)p[1] - t[1]);
+      }
+  }
+  net->values = own;
+  uint32_t made = export_calibrate(pairs, count, knots, floats == 3 ? room : 1);
+  free(pairs);
+  return made;
+}
+
+/* The model as it stands, from the moving average of the weights. */
+static int make_model(run *r, unsigned char **bytes, size_t *size, char *message) {
+  roto_knot knots[12];
+  const net_node *in = &r->net.nodes[0];
+  float *picture = cli_alloc((size_t)in->w * in->h * 4, sizeof(float));
+  augment_none(&r->ds.frames[0], &r->ch, augment_box(&r->ds.frames[0], r->o->augment.margin), in->w, in->h, r->mean, r->scale,
+               picture, r->truth, r->weight, NULL);
+  export_options e = {r->o->name, r->o->description, {0}, {0}, r->o->augment.margin, knots, calibrate(r, knots, 12), picture};
+  memcpy(e.mean, r->mean, sizeof r->mean);
+  memcpy(e.scale, r->scale, sizeof r->scale);
+  int status = export_model(&r->net, r->opt.averaged, &r->ch, &e, bytes, size, message);
+  free(picture);
+  return status;
+}
+
+/* Figures of the model on the validation frames, by the runtime. */
+static int evaluate_run(run *r, metrics *m, char *message) {
+  unsigned char *bytes;
+  size_t size;
+  roto_model *model;
+  roto_error error = {0};
+  roto_options options = {0};
+  options.error = &error;
+  float *predicted = cli_alloc(r->validation.frame_count * r->ch.landmark_count * 2, sizeof(float));
+  int status = make_model(r, &bytes, &size, message);
+  if (status == 0) {
+    roto_status opened = roto_open(bytes, size, &options, &model);
+    if (opened != ROTO_OK)
+      status = message_set(message, "the runtime refuses the model: %s (rule %u)", roto_status_text(opened), error.rule);
+    else
+      status = evaluate_model(r->cp, model, &r->validation, NULL, 0, predicted, NULL, message);
+    if (status == 0) *m = metrics_compute(&r->ch, &r->validation, predicted, NULL);
+    if (opened == ROTO_OK) roto_close(model);
+    free(bytes);
+  }
+  free(predicted);
+  return status;
+}
+
+static void log_line(run *r, const char *line) {
+  size_t length = strlen(line);
+  r->state.log = realloc(r->state.log, r->state.log_size + length + 1);
+  if (r->state.log == NULL) cli_fail(EXIT_FAILED, "out of memory");
+  memcpy(r->state.log + r->state.log_size, line, length + 1);
+  r->state.log_size += length;
+}
+
+static int write_log(run *r, char *message) {
+  size_t lines = 0;
+  for (size_t i = 0; i < r->state.log_size; i++) lines += r->state.log[i] == '\n';
+  double *v = cli_alloc(lines * 4 + 1, sizeof *v), *epoch = v, *loss = v + lines, *nme = v + 2 * lines, *mae = v + 3 * lines;
+  size_t count = 0;
+  int evaluated = 0;
+  if (file_write(r->log, r->state.log, r->state.log_size, message) != 0) {
+    free(v);
+    return -1;
+  }
+  for (const char *line = strchr(r->state.log, '\n'); line != NULL && line[1] != 0; line = strchr(line + 1, '\n')) {
+    char *field = (char *)line + 1;
+    epoch[count] = strtod(field, &field);
+    strtod(field + 1, &field);
+    loss[count] = strtod(field + 1, &field);
+    nme[count] = field[1] == ',' ? NAN : strtod(field + 1, &field);
+    if (isnan(nme[count])) field++;
+    mae[count] = field[1] == ',' ? NAN : strtod(field + 1, &field);
+    evaluated |= !isnan(nme[count]);
+    count++;
+  }
+  plot_series s[3] = {{"training loss", epoch, loss, count, 0x2d6cdf},
+                      {"validation NME %", epoch, nme, count, 0xd1495b},
+                      {"validation MAE px", epoch, mae, count, 0x3b8b5a}};
+  plot plots[3] = {{"loss", "epoch", "loss", &s[0], 1, 1},
+                   {"NME on validation", "epoch", "percent", &s[1], 1, 1},
+                   {"MAE on validation, sum over parts", "epoch", "px", &s[2], 1, 1}};
+  int status = plot_write(r->plot, plots, evaluated ? 3 : 1, 900, 300, message);
+  free(v);
+  return status;
+}
+
+/* ---- the run ---- */
+
+static uint64_t hash_text(uint64_t h, const char *text) {
+  for (; text != NULL && *text; text++) h = (h ^ (unsigned char)*text) * 0x100000001b3u;
+  return rng_mix(h + 1);
+}
+
+/* Everything that decides the result; structs of plain numbers are zero-filled by their makers, so their bytes will do. */
+static uint64_t hash_configuration(const run *r, const char *text) {
+  const train_options *o = r->o;
+  double numbers[] = {o->size,
+                      o->epochs,
+                      o->batch,
+                      o->rate,
+                      o->weight_decay,
+                      o->average,
+                      o->schedule,
+                      o->seed,
+                      o->loss.kind,
+                      o->loss.wing_width,
+                      o->loss.wing_epsilon,
+                      o->loss.heat_weight,
+                      o->loss.heat_sigma,
+                      o->evaluate_every,
+                      o->freeze};
+  uint64_t h = hash_text(hash_text(0xcbf29ce484222325u, text), compute_isa(r->cp)) ^ r->trunk.hash;
+  const unsigned char *bytes = (const unsigned char *)numbers;
+  for (size_t i = 0; i < sizeof numbers; i++) h = rng_mix(h ^ bytes[i]);
+  bytes = (const unsigned char *)&o->augment;
+  for (size_t i = 0; i < sizeof o->augment; i++) h = rng_mix(h ^ bytes[i]);
+  for (size_t i = 0; i < r->ds.frame_count; i++) h = hash_text(h, r->ds.frames[i].image_path);
+  for (size_t i = 0; i < r->validation.frame_count; i++) h = hash_text(h, r->validation.frames[i].image_path);
+  return h;
+}
+
+static void for_each(void *user, size_t count, roto_task task, void *context) {
+  compute_for(user, count, task, context);
+}
+
+static void load_frames(run *r, const char *path, dataset *ds) {
+  char message[MESSAGE_SIZE];
+  if (dataset_load(path, &r->ch, ds, message) != 0 || dataset_cache(ds, for_each, r->cp, message) != 0) {
+    for (size_t i = 0; i < ds->issue_count && i < 20; i++) cli_error("%s: %s", ds->issues[i].path, ds->issues[i].reason);
+    cli_fail(EXIT_INPUT, "%s", message);
+  }
+  for (size_t i = 0; i < ds->issue_count; i++)
+    fprintf(stderr, "WARNING: %s: %s%s\n", ds->issues[i].path, ds->issues[i].reason,
+            ds->issues[i].dropped ? " (frame not used)" : "");
+  if (!r->o->quiet) printf("%s: %zu frames, %zu not usable\n", path, ds->frame_count, ds->dropped_count);
+}
+
+static void build_network(run *r, const char *text, uint32_t size) {
+  char message[MESSAGE_SIZE];
+  uint32_t x;
+  net_init(&r->net);
+  x = net_input(&r->net, size, size, 3);
+  for (int c = 0; c < 3; c++) {
+    r->mean[c] = 0.5f;
+    r->scale[c] = 4;
+  }
+  if (r->o->from != NULL) {
+    const roto_info *info = roto_get_info(r->trunk.file.model);
+    memcpy(r->mean, info->input_mean, sizeof r->mean);
+    memcpy(r->scale, info->input_scale, sizeof r->scale);
+    if (trunk_build(&r->trunk, &r->net, &x, message) != 0) cli_fail(EXIT_MODEL, "%s: %s", r->o->from, message);
+  }
+  if (architecture_extend(&r->net, x, text, r->ch.landmark_count, message) != 0) cli_fail(EXIT_USAGE, "%s", message);
+  net_finish(&r->net, (uint64_t)r->o->seed);
+  if (r->o->from != NULL) trunk_fill(&r->trunk, &r->net);
+}
+
+static void set_up(run *r) {
+  const train_options *o = r->o;
+  char message[MESSAGE_SIZE];
+  char *template_path = o->character != NULL ? cli_format("%s", o->character) : cli_format("%s/character.json", o->data);
+  if (character_load(template_path, &r->ch, message) != 0) cli_fail(EXIT_INPUT, "%s", message);
+  free(template_path);
+  load_frames(r, o->data, &r->ds);
+  if (o->validation != NULL) load_frames(r, o->validation, &r->validation);
+
+  uint32_t size = (uint32_t)o->size, own_size = 0;
+  const char *text = architecture_text(o->net, &own_size);
+  if (o->from != NULL) {
+    if (trunk_load(o->from, &r->trunk, message) != 0) cli_fail(EXIT_MODEL, "%s", message);
+    own_size = r->trunk.nodes[0].w;
+    text = text != NULL ? architecture_head(text) : o->net;
+  }
+  if (text == NULL) text = o->net;
+  if (size == 0) size = own_size;
+  if (size == 0) cli_fail(EXIT_USAGE, "--size is needed with a network of your own");
+  build_network(r, text, size);
+  net_prepare(&r->net, r->cp, (size_t)o->batch);
+  optimizer_init(&r->opt, &r->net);
+  r->opt.weight_decay = o->weight_decay;
+  r->opt.average = o->average;
+
+  size_t n = r->ch.landmark_count, batch = (size_t)o->batch;
+  const net_node *out = net_output(&r->net), *head = &r->net.nodes[out->inputs[0]];
+  r->truth = cli_alloc(batch * n * 2, sizeof(float));
+  r->weight = cli_alloc(batch * n, sizeof(float));
+  r->point_weight = cli_alloc(n, sizeof(float));
+  r->order = cli_alloc(r->ds.frame_count, sizeof *r->order);
+  r->dy = real_alloc(batch * value_stride(out->c));
+  if (net_probability(&r->net) != NULL) r->dlogit = real_alloc(batch * n * head->h * head->w);
+  double sum = 0;
+  for (size_t k = 0; k < n; k++)
+    sum += (double)(r->point_weight[k] = r->ch.landmarks[k].weight * r->ch.parts[r->ch.landmarks[k].part].weight);
+  for (size_t k = 0; k < n; k++) r->point_weight[k] *= (float)((double)n / sum);
+  r->batch_count = r->ds.frame_count / batch > 0 ? r->ds.frame_count / batch : 1;
+  r->checkpoint = cli_format("%s.checkpoint", o->output);
+  r->log = cli_format("%s.csv", o->output);
+  r->plot = cli_format("%s.png", o->output);
+  r->configuration = hash_configuration(r, text);
+  if (!o->quiet)
+    printf("network: %zu parameters, %.1f million multiply-adds at %ux%u, %.0f MiB for batches of %zu, kernels %s\n",
+           net_parameter_count(&r->net), (double)net_multiply_adds(&r->net) / 1e6, size, size,
+           (double)r->net.memory_size / 1048576, batch, compute_isa(r->cp));
+}
+
+static void tear_down(run *r) {
+  net_free(&r->net);
+  if (r->o->from != NULL) trunk_free(&r->trunk);
+  optimizer_free(&r->opt);
+  dataset_free(&r->ds);
+  dataset_free(&r->validation);
+  character_free(&r->ch);
+  free(r->state.log);
+  free(r->checkpoint);
+  free(r->log);
+  free(r->plot);
+  free(r->order);
+  free(r->truth);
+  free(r->weight);
+  free(r->point_weight);
+  free(r->dy);
+  free(r->dlogit);
+}
+
+static void end_of_epoch(run *r) {
+  const train_options *o = r->o;
+  char message[MESSAGE_SIZE], line[256], figures[64] = ",";
+  double rate = schedule_rate(o->schedule, o->rate, (double)r->state.epoch / o->epochs);
+  double loss = r->state.epoch_loss / (double)r->batch_count;
+  r->state.epoch++;
+  r->state.batch = 0;
+  r->state.epoch_loss = 0;
+  int last = r->state.epoch == (uint64_t)o->epochs;
+  if (r->validation.frame_count > 0 && (last || r->state.epoch % (uint64_t)o->evaluate_every == 0)) {
+    metrics m;
+    if (evaluate_run(r, &m, message) != 0) cli_fail(EXIT_FAILED, "%s", message);
+    snprintf(figures, sizeof figures, "%.4f,%.4f", m.nme_percent, m.mae_total_px);
+    if (!o->quiet)
+      printf("epoch %llu: loss %.4f, validation NME %.3f %%, MAE %.3f px, %.1f core-minutes\n",
+             (unsigned long long)r->state.epoch, loss, m.nme_percent, m.mae_total_px, r->state.core_seconds / 60);
+  }
+  snprintf(line, sizeof line, "%llu,%.3e,%.6f,%s,%.2f\n", (unsigned long long)r->state.epoch, rate, loss, figures,
+           r->state.core_seconds / 60);
+  log_line(r, line);
+  if (write_log(r, message) != 0) cli_fail(EXIT_WRITE, "%s", message);
+}
+
+int train_run(compute *cp, const train_options *o) {
+  run r = {0};
+  char message[MESSAGE_SIZE];
+  r.o = o;
+  r.cp = cp;
+  set_up(&r);
+  int loaded = o->restart ? 1 : checkpoint_load(r.checkpoint, r.configuration, &r.net, &r.opt, &r.state, message);
+  if (loaded < 0) cli_fail(EXIT_INPUT, "%s", message);
+  if (loaded == 1) log_line(&r, "epoch,learning_rate,loss,validation_nme_percent,validation_mae_px,core_minutes\n");
+  if (loaded == 0 && !o->quiet) printf("going on from %s at epoch %llu\n", r.checkpoint, (unsigned long long)r.state.epoch + 1);
+
+  cli_catch_signals();
+  cli_progress progress;
+  cli_progress_start(&progress, stdout, "training", (size_t)o->epochs * r.batch_count);
+  double start = cli_seconds(), saved = start, shown = start;
+  uint64_t epochs = (uint64_t)o->epochs, shuffled = UINT64_MAX, first = r.state.epoch * r.batch_count + r.state.batch;
+  int interrupted = 0;
+  while (r.state.epoch < epochs && !interrupted) {
+    if (shuffled != r.state.epoch) shuffle(&r);
+    shuffled = r.state.epoch;
+    clock_t before = clock(); /* processor time of all threads: a busy machine does not count */
+    double loss = train_batch(&r);
+    if (!isfinite(loss)) cli_fail(EXIT_FAILED, "the loss is no longer finite; use a smaller --rate");
+    r.state.epoch_loss += loss;
+    r.state.batch++;
+    r.state.core_seconds += (double)(clock() - before) / CLOCKS_PER_SEC;
+    if (r.state.batch == r.batch_count) end_of_epoch(&r);
+    double now = cli_seconds();
+    uint64_t done = r.state.epoch * r.batch_count + r.state.batch;
+    if (!o->quiet && now - shown > 0.5) {
+      char detail[96];
+      snprintf(detail, sizeof detail, "epoch %llu loss %.4f %.1f samples/s", (unsigned long long)r.state.epoch + 1, loss,
+               (double)((done - first) * r.net.batch) / (now - start));
+      cli_progress_show(&progress, done, detail);
+      shown = now;
+    }
+    interrupted = cli_interrupted();
+    if (interrupted || now - saved >= o->checkpoint_seconds) {
+      if (checkpoint_save(r.checkpoint, r.configuration, &r.net, &r.opt, &r.state, message) != 0)
+        cli_fail(EXIT_WRITE, "%s", message);
+      saved = cli_seconds();
+    }
+  }
+  cli_progress_end(&progress);
+  if (interrupted) {
+    printf("interrupted; the same command goes on from %s\n", r.checkpoint);
+    tear_down(&r);
+    return interrupted;
+  }
+  unsigned char *bytes = NULL;
+  size_t size = 0;
+  int status = EXIT_DONE;
+  if (make_model(&r, &bytes, &size, message) != 0 || file_write(o->output, bytes, size, message) != 0) {
+    cli_error("%s", message);
+    status = EXIT_WRITE;
+  } else {
+    remove(r.checkpoint);
+    if (!o->quiet) printf("wrote %s (%.2f MB), %s and %s\n", o->output, (double)size / 1e6, r.log, r.plot);
+  }
+  free(bytes);
+  tear_down(&r);
+  return status;
+}

@@ -1,0 +1,37 @@
+/* The training run of a landmark model: data set in, .roto file out. */
+
+#ifndef ROTO_TRAIN_H
+#define ROTO_TRAIN_H
+
+#include "augment.h"
+#include "compute.h"
+#include "loss.h"
+#include "optimizer.h"
+
+typedef struct train_options {
+  const char *data, *validation; /* folders of shots; validation may be NULL */
+  const char *character;         /* character.json; NULL: the one in `data` */
+  const char *output;            /* the .roto file */
+  const char *net;               /* a name or text of architectures.h */
+  const char *from;              /* a model whose trunk to start from, with the head of `net` (text: all of it); or NULL */
+  int freeze;                    /* epochs before that trunk is trained too */
+  const char *name, *description;
+  int size;                          /* of the square input; 0: the configuration's own */
+  int epochs, batch, evaluate_every; /* evaluation: in epochs */
+  double rate, weight_decay, average;
+  schedule_kind schedule;
+  loss_options loss;
+  augment_options augment;
+  int seed;
+  double checkpoint_seconds; /* between checkpoints */
+  int restart;               /* ignore a checkpoint of an earlier run */
+  int quiet;
+} train_options;
+
+train_options train_defaults(void);
+
+/* Train, or go on from OUTPUT.checkpoint, and write OUTPUT, OUTPUT.csv and OUTPUT.png.  The same options, data and seed give
+ * the same bytes of OUTPUT on any number of threads, interrupted or not.  Returns an exit status of tools/cli.h. */
+int train_run(compute *cp, const train_options *o);
+
+#endif

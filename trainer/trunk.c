@@ -1,0 +1,115 @@
+/* See trunk.h.  The reader has checked every rule of the format when the model opened, so the nodes are taken as they stand. */
+
+#include "trunk.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "rng.h"
+
+static uint64_t number(const unsigned char *at, size_t size) {
+  uint64_t v = 0;
+  while (size-- > 0) v = v << 8 | at[size];
+  return v;
+}
+
+static uint32_t u32(const unsigned char *at) {
+  return (uint32_t)number(at, 4);
+}
+
+static const unsigned char *chunk(const model_file *file, uint32_t name) {
+  const unsigned char *bytes = file->data, *entry = bytes + ROTO_HEADER_SIZE;
+  while (u32(entry + ROTO_ENTRY_NAME) != name) entry += ROTO_ENTRY_SIZE;
+  return bytes + number(entry + ROTO_ENTRY_OFFSET, 8);
+}
+
+static uint32_t read_nodes(trunk *t) {
+  const unsigned char *list = chunk(&t->file, ROTO_CHUNK('N', 'E', 'T', 'W'));
+  const unsigned char *directory = chunk(&t->file, ROTO_CHUNK('T', 'D', 'I', 'R')) + ROTO_LIST_SIZE;
+  const unsigned char *data = chunk(&t->file, ROTO_CHUNK('D', 'A', 'T', 'A'));
+  uint32_t count = u32(list + ROTO_LIST_COUNT), epsilon;
+  t->nodes = calloc(count, sizeof *t->nodes);
+  t->needed = calloc(count, 1);
+  t->tensors = calloc(4 * (size_t)count, sizeof *t->tensors);
+  if (t->nodes == NULL || t->needed == NULL || t->tensors == NULL) return 0;
+  for (uint32_t i = 0; i < count; i++) {
+    const unsigned char *record = list + ROTO_LIST_SIZE + (size_t)i * ROTO_NODE_SIZE;
+    roto_node_desc *n = &t->nodes[i];
+    uint32_t *window[] = {&n->kh,         &n->kw,        &n->stride, &n->pad_top, &n->pad_left,
+                          &n->pad_bottom, &n->pad_right, &n->h,      &n->w,       &n->c};
+    n->op = (uint16_t)number(record + ROTO_NODE_OP, 2);
+    n->act = (uint16_t)number(record + ROTO_NODE_ACT, 2);
+    n->input_count = u32(record + ROTO_NODE_INPUT_COUNT);
+    for (uint32_t k = 0; k < n->input_count; k++) n->inputs[k] = u32(record + ROTO_NODE_INPUTS + 4 * k);
+    for (size_t k = 0; k < sizeof window / sizeof *window; k++) *window[k] = u32(record + ROTO_NODE_KERNEL + 4 * k);
+    epsilon = u32(record + ROTO_NODE_EPSILON);
+    memcpy(&n->epsilon, &epsilon, 4);
+    n->channels_per_point = u32(record + ROTO_NODE_PER_POINT);
+    for (int k = 0; k < 4; k++) {
+      uint32_t id = u32(record + ROTO_NODE_TENSORS + 4 * k);
+      const unsigned char *entry = directory + (size_t)id * ROTO_TENSOR_SIZE;
+      if (id != ROTO_NONE) n->tensors[k] = (const float *)(const void *)(data + number(entry + ROTO_TENSOR_OFFSET, 8));
+    }
+  }
+  return count;
+}
+
+int trunk_load(const char *path, trunk *t, char *message) {
+  memset(t, 0, sizeof *t);
+  if (model_open(path, ROTO_ISA_AUTO, &t->file, message) != 0) return -1;
+  uint32_t count = roto_get_info(t->file.model)->input_channels == 3 ? read_nodes(t) : 0;
+  if (count == 0) {
+    trunk_free(t);
+    return message_set(message, "%s: expected a model of three channels (or there is no memory for it)", path);
+  }
+  t->last = count - 1;
+  if (t->nodes[t->last].op == ROTO_OP_POINTS) t->last = t->nodes[t->nodes[t->last].inputs[0]].inputs[0];
+  while (t->last > 0 && t->nodes[t->last].h * t->nodes[t->last].w == 1) t->last = t->nodes[t->last].inputs[0];
+  if (t->last == 0) {
+    trunk_free(t);
+    return message_set(message, "%s: expected a network with feature maps, found none to build on", path);
+  }
+  t->needed[t->last] = 1;
+  for (uint32_t i = t->last; i > 0; i--)
+    for (uint32_t k = 0; t->needed[i] && k < t->nodes[i].input_count; k++) t->needed[t->nodes[i].inputs[k]] = 1;
+  t->hash = 0xcbf29ce484222325u;
+  const unsigned char *bytes = t->file.data;
+  for (size_t i = 0; i < t->file.size; i++) t->hash = (t->hash ^ bytes[i]) * 0x100000001b3u;
+  return 0;
+}
+
+void trunk_free(trunk *t) {
+  model_close(&t->file);
+  free(t->nodes);
+  free(t->needed);
+  free(t->tensors);
+  memset(t, 0, sizeof *t);
+}
+
+int trunk_build(trunk *t, network *net, uint32_t *x, char *message) {
+  uint32_t *place = calloc((size_t)t->last + 1, sizeof *place);
+  if (place == NULL) return message_set(message, "out of memory");
+  t->param_count = 0;
+  for (uint32_t i = 1; i <= t->last; i++) {
+    roto_node_desc n = t->nodes[i];
+    if (!t->needed[i]) continue;
+    for (uint32_t k = 0; k < n.input_count; k++) n.inputs[k] = place[n.inputs[k]];
+    place[i] = net_append(net, &n);
+    if (place[i] == 0) {
+      free(place);
+      return message_set(message, "layer %u of the trunk does not fit a picture of %u x %u; its own size is %u x %u", i,
+                         net->nodes[0].w, net->nodes[0].h, t->nodes[0].w, t->nodes[0].h);
+    }
+    for (int k = 0; k < 4; k++)
+      if (n.tensors[k] != NULL) t->tensors[t->param_count++] = n.tensors[k];
+  }
+  *x = place[t->last];
+  t->node_count = net->node_count;
+  free(place);
+  return 0;
+}
+
+void trunk_fill(const trunk *t, network *net) {
+  for (uint32_t i = 0; i < t->param_count; i++)
+    for (size_t k = 0; k < net->params[i].count; k++) net->values[net->params[i].offset + k] = (real)t->tensors[i][k];
+}

@@ -1,0 +1,32 @@
+/* The trunk of a trained or imported model as the first layers of a network in training.
+ *
+ * The trunk ends with the model's last feature map: what the heat maps, the flattened dense layer or the classifier's mean
+ * read; of a bare network whose output is a map, that map. */
+
+#ifndef ROTO_TRUNK_H
+#define ROTO_TRUNK_H
+
+#include "../tools/model_file.h"
+#include "network.h"
+
+typedef struct trunk {
+  model_file file; /* the tensors are read from its bytes */
+  roto_node_desc *nodes;
+  uint32_t last;                    /* node of the feature map */
+  unsigned char *needed;            /* of nodes: the feature map depends on it */
+  const float **tensors;            /* of the network's first parameters, param_count of them, once it is built */
+  uint32_t node_count, param_count; /* of the network in training that belong to the trunk */
+  uint64_t hash;                    /* of the file */
+} trunk;
+
+/* Read a model of three channels.  On failure *t is zero. */
+int trunk_load(const char *path, trunk *t, char *message);
+void trunk_free(trunk *t);
+
+/* Append its layers to a network that has a picture of any size so far; *x becomes the feature map. */
+int trunk_build(trunk *t, network *net, uint32_t *x, char *message);
+
+/* After net_finish: put the trunk's numbers in place. */
+void trunk_fill(const trunk *t, network *net);
+
+#endif
