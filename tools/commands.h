@@ -1,0 +1,12 @@
+/* The commands of `roto`, each in its own file: argv[0] is the command's name; the result is the exit status. */
+
+#ifndef ROTO_COMMANDS_H
+#define ROTO_COMMANDS_H
+
+int run_main(int argc, char **argv);   /* roto run */
+int matte_main(int argc, char **argv); /* roto matte */
+int model_main(int argc, char **argv); /* roto model info|selftest */
+int eval_main(int argc, char **argv);  /* roto eval */
+int bench_main(int argc, char **argv); /* roto bench */
+
+#endif

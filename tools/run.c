@@ -1,0 +1,360 @@
+/* `roto run`: frames in, roto document out.
+ *
+ * Frames are independent, so threads take whole frames, each with its own session of one thread; a single frame gets all
+ * threads inside.  Either way the points are the same to the last bit.  Nothing is written under the document's name before
+ * everything is known: a run that fails or is stopped leaves an older document as it was. */
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+#ifdef _OPENMP
+#include <omp.h>
+#endif
+
+#include "cli.h"
+#include "commands.h"
+#include "crop_file.h"
+#include "document.h"
+#include "frames.h"
+#include "image_file.h"
+#include "json_file.h"
+#include "model_file.h"
+#include "preview.h"
+
+enum { SHEET_TILES = 48 };
+
+typedef enum missing_policy { MISSING_ERROR, MISSING_SKIP, MISSING_HOLD } missing_policy;
+
+typedef struct run_options {
+  const char *model, *crop, *crops, *range, *output, *preview, *sheet, *isa, *missing;
+  int threads, mirror, json;
+} run_options;
+
+typedef struct run_job {
+  const run_options *options;
+  frame_sequence frames;
+  model_file model;
+  document doc;
+  roto_rect *crops; /* a frame */
+  char **problems;  /* a frame: why it could not be used, or NULL */
+  contact_sheet sheet;
+  cli_progress progress;
+  size_t done;
+  int write_failed;
+} run_job;
+
+/* ------------------------------------------------------------------ before the work */
+
+/* Fails before hours of work, not after them, if `path` cannot become a file. */
+static void check_output(const char *path) {
+  struct stat info;
+  const char *slash = strrchr(path, '/');
+  char *folder = slash ? cli_format("%.*s", (int)(slash - path + 1), path) : cli_format(".");
+  if (!stat(path, &info) && !S_ISREG(info.st_mode))
+    cli_fail(EXIT_WRITE, "%s: expected the name of a file to write, found something that is not a file", path);
+  if (stat(folder, &info) || !S_ISDIR(info.st_mode))
+    cli_fail(EXIT_WRITE, "%s: cannot be written: there is no folder %s; make it first", path, folder);
+  if (access(folder, W_OK)) cli_fail(EXIT_WRITE, "%s: cannot be written: %s: %s", path, folder, strerror(errno));
+  free(folder);
+}
+
+static void find_crops(run_job *job) {
+  const run_options *options = job->options;
+  char message[MESSAGE_SIZE];
+  roto_rect same = {0, 0, 0, 0};
+  cJSON *root = NULL;
+  size_t lacking = 0;
+  const char *first = NULL;
+  if (options->crop && !crop_parse(options->crop, &same))
+    cli_fail(EXIT_USAGE, "--crop expects x,y,width,height in pixels with a positive size, found '%s'", options->crop);
+  if (options->crops && !(root = crops_read(options->crops, message))) cli_fail(EXIT_INPUT, "%s", message);
+  job->crops = (roto_rect *)cli_alloc(job->frames.count, sizeof *job->crops);
+  for (size_t i = 0; i < job->frames.count; ++i) {
+    job->crops[i] = same;
+    if (!root || crops_find(root, job->frames.files[i].number, job->frames.files[i].path, &job->crops[i])) continue;
+    if (!lacking++) first = job->frames.files[i].path;
+  }
+  cJSON_Delete(root);
+  if (lacking)
+    cli_fail(EXIT_INPUT, "%s: has no crop for %zu of %zu frames, the first is %s; add them, or name fewer frames with --range",
+             options->crops, lacking, job->frames.count, first);
+}
+
+/* ------------------------------------------------------------------ the work */
+
+static void note_problem(run_job *job, size_t index, const char *message) {
+  job->problems[index] = cli_format("%s", message);
+}
+
+static char *preview_path(const run_job *job, size_t index) {
+  const char *path = job->frames.files[index].path, *name = strrchr(path, '/');
+  name = name ? name + 1 : path;
+  const char *dot = strrchr(name, '.');
+  return cli_format("%s/%.*s.png", job->options->preview, dot ? (int)(dot - name) : (int)strlen(name), name);
+}
+
+/* Frame `index`, from file to points and pictures.  Runs on several threads for different frames. */
+static void run_frame(run_job *job, size_t index, roto_session *session, roto_point *points) {
+  char message[MESSAGE_SIZE];
+  document_frame *frame = &job->doc.frames[index];
+  image_file image;
+  if (image_read(job->frames.files[index].path, &image, message)) {
+    note_problem(job, index, message);
+    return;
+  }
+  roto_image view = image_view(&image);
+  roto_status status = roto_find_landmarks(session, &view, job->crops[index], points);
+  if (status != ROTO_OK) {
+    message_set(message, "%s: %s", job->frames.files[index].path, roto_status_text(status));
+    note_problem(job, index, message);
+    image_free(&image);
+    return;
+  }
+  frame->width = (int)image.width;
+  frame->height = (int)image.height;
+  for (size_t i = 0; i < job->doc.point_count; ++i) {
+    frame->points[i].x = (double)points[i].x;
+    frame->points[i].y = (double)points[i].y;
+    frame->points[i].confidence = (double)points[i].confidence;
+    frame->points[i].error = (double)points[i].error;
+  }
+  if (job->options->preview) {
+    canvas c = preview_frame(&image, frame, job->doc.point_count);
+    char *path = preview_path(job, index);
+    if (image_write_png(path, c.pixels, (uint32_t)c.width, (uint32_t)c.height, 3, message)) {
+      cli_error("%s", message);
+      job->write_failed = 1;
+    }
+    free(path);
+    free(c.pixels);
+  }
+  size_t count = job->frames.count, tiles = count < SHEET_TILES ? count : SHEET_TILES;
+  size_t tile = index * tiles / count; /* the first frame of each of `tiles` equal stretches is shown */
+  if (job->options->sheet && (index == 0 || (index - 1) * tiles / count != tile))
+    preview_tile(&job->sheet, tile, &image, frame, job->doc.point_count);
+  image_free(&image);
+}
+
+static void run_frames(run_job *job) {
+  int threads = job->options->threads, failed = 0;
+  size_t count = job->frames.count;
+#ifdef _OPENMP
+  if (threads <= 0) threads = omp_get_max_threads();
+#else
+  threads = 1;
+#endif
+  cli_progress_start(&job->progress, job->options->json ? stderr : stdout, "roto run", count);
+#ifdef _OPENMP
+#pragma omp parallel num_threads(count > 1 ? threads : 1) reduction(| : failed)
+#endif
+  {
+    roto_session *session = NULL;
+    roto_session_options session_options;
+    roto_point *points = (roto_point *)cli_alloc(job->doc.point_count, sizeof *points);
+    memset(&session_options, 0, sizeof session_options);
+    session_options.allocator = model_allocator();
+    session_options.mirror = job->options->mirror;
+    session_options.parallel.threads = count > 1 ? 1 : threads;
+    roto_status status = roto_session_create(job->model.model, &session_options, &session);
+    failed = status != ROTO_OK;
+#ifdef _OPENMP
+#pragma omp for schedule(dynamic, 1)
+#endif
+    for (size_t i = 0; i < count; ++i) {
+      if (failed || cli_interrupted()) continue;
+      run_frame(job, i, session, points);
+#ifdef _OPENMP
+#pragma omp critical
+#endif
+      cli_progress_show(&job->progress, ++job->done, NULL);
+    }
+    roto_session_free(session);
+    free(points);
+  }
+  cli_progress_end(&job->progress);
+  if (failed) cli_fail(EXIT_FAILED, "%s: no session: %s", job->options->model, roto_status_text(ROTO_ERR_MEMORY));
+}
+
+/* ------------------------------------------------------------------ after the work */
+
+/* Applies the policy to frames that could not be used; ends the process if there are any and the policy is `error`. */
+static size_t settle_missing(run_job *job, missing_policy policy) {
+  size_t bad = 0, kept = 0;
+  document *doc = &job->doc;
+  const document_frame *last = NULL;
+  for (size_t i = 0; i < doc->frame_count; ++i) {
+    if (!job->problems[i]) continue;
+    ++bad;
+    if (policy == MISSING_ERROR)
+      cli_error("%s", job->problems[i]);
+    else
+      fprintf(stderr, "WARNING: %s (%s)\n", job->problems[i], policy == MISSING_SKIP ? "skipped" : "held");
+  }
+  if (bad && policy == MISSING_ERROR)
+    cli_fail(EXIT_INPUT, "%zu of %zu frames cannot be used; nothing is written; mend them, or allow --missing skip or hold",
+             bad, doc->frame_count);
+  if (bad == doc->frame_count) cli_fail(EXIT_INPUT, "none of the %zu frames can be used; nothing is written", bad);
+  for (size_t i = 0; i < doc->frame_count; ++i) {
+    document_frame frame = doc->frames[i];
+    int hold = job->problems[i] && policy == MISSING_HOLD && last;
+    if (hold) {
+      frame.width = last->width;
+      frame.height = last->height;
+      memcpy(frame.points, last->points, doc->point_count * sizeof *frame.points);
+      for (size_t p = 0; p < doc->point_count; ++p) frame.points[p].origin = ORIGIN_HELD;
+    }
+    if (job->problems[i] && !hold) {
+      document_free_frame(doc, &frame);
+      continue;
+    }
+    doc->frames[kept] = frame;
+    last = &doc->frames[kept++];
+  }
+  doc->frame_count = kept;
+  doc->width = doc->frames[0].width;
+  doc->height = doc->frames[0].height;
+  return bad;
+}
+
+static int by_number(const void *a, const void *b) {
+  const document_frame *x = (const document_frame *)a, *y = (const document_frame *)b;
+  return (x->number > y->number) - (x->number < y->number);
+}
+
+static void print_result(const run_job *job, size_t bad, size_t kept, double seconds) {
+  const document *doc = &job->doc;
+  double sum = 0, worst = 2;
+  int worst_frame = 0;
+  for (size_t i = 0; i < doc->frame_count; ++i) {
+    double frame_sum = 0;
+    for (size_t p = 0; p < doc->point_count; ++p) frame_sum += doc->frames[i].points[p].confidence;
+    sum += frame_sum;
+    if (frame_sum / (double)doc->point_count < worst) {
+      worst = frame_sum / (double)doc->point_count;
+      worst_frame = doc->frames[i].number;
+    }
+  }
+  double mean = sum / (double)(doc->frame_count * doc->point_count), rate = (double)job->frames.count / seconds;
+  const char *isa = roto_isa_name(roto_get_info(job->model.model)->isa);
+  if (job->options->json) {
+    cJSON *root = cJSON_CreateObject();
+    cJSON_AddStringToObject(root, "document", job->options->output);
+    cJSON_AddNumberToObject(root, "frames", (double)doc->frame_count);
+    cJSON_AddNumberToObject(root, "unusable", (double)bad);
+    cJSON_AddNumberToObject(root, "points", (double)doc->point_count);
+    cJSON_AddNumberToObject(root, "artist_points_kept", (double)kept);
+    cJSON_AddNumberToObject(root, "mean_confidence", mean);
+    cJSON_AddNumberToObject(root, "worst_frame", worst_frame);
+    cJSON_AddNumberToObject(root, "worst_confidence", worst);
+    cJSON_AddNumberToObject(root, "frames_per_second", rate);
+    cJSON_AddStringToObject(root, "isa", isa);
+    json_print(root);
+    return;
+  }
+  printf("%s: %zu frames, %zu points each", job->options->output, doc->frame_count, doc->point_count);
+  if (kept) printf(", %zu points set by an artist kept", kept);
+  printf("\nconfidence %.2f on average, lowest in frame %d: %.2f\n%.1f frames/s (%s)\n", mean, worst_frame, worst, rate, isa);
+}
+
+int run_main(int argc, char **argv) {
+  run_options options = {0};
+  options.isa = "auto";
+  options.missing = "error";
+  options.threads = cli_default_threads();
+  const cli_option table[] = {
+      {"--model", CLI_STRING, &options.model, "FILE", "the .roto model"},
+      {"--crop", CLI_STRING, &options.crop, "X,Y,W,H", "rough rectangle around the subject, the same in all frames"},
+      {"--crops", CLI_STRING, &options.crops, "FILE", "a rectangle a frame: JSON {\"1001\": [x, y, w, h], ...}"},
+      {"--range", CLI_STRING, &options.range, "FRAMES", "frames to do: 1001-1105,1110-1200x2 (default: all found)"},
+      {"-o", CLI_STRING, &options.output, "FILE", "the roto document to write; an artist's edits in it are kept"},
+      {"--preview", CLI_STRING, &options.preview, "DIR", "write each frame with its landmarks drawn over it"},
+      {"--sheet", CLI_STRING, &options.sheet, "FILE", "write a contact sheet (PNG, or JPEG by its name) of up to 48 frames"},
+      {"--missing", CLI_STRING, &options.missing, "WHAT", "error (default), skip, or hold the frame before"},
+      {"--mirror", CLI_FLAG, &options.mirror, NULL, "look at the mirrored crop too and average: twice the time, less error"},
+      {"--threads", CLI_INTEGER, &options.threads, "N", "threads (default: all, or what the farm grants)"},
+      {"--isa", CLI_STRING, &options.isa, "NAME", "at most this instruction set: scalar, avx2, avx512"},
+      {"--json", CLI_FLAG, &options.json, NULL, "print the result as JSON; progress goes to stderr"},
+  };
+  const cli_command command = {"roto run",
+                               "FRAMES --model FILE (--crop X,Y,W,H | --crops FILE) -o FILE",
+                               "Finds the landmarks of the model in each frame and writes a roto document.\n"
+                               "FRAMES is a pattern (%04d, ####, @@@@, $F4), a folder, or a list of files.",
+                               "roto run 'plates/sh010.####.png' --range 1001-1048 --model puppet.roto --crops crop.json \\\n"
+                               "    -o sh010.roto.json --sheet sh010.png",
+                               table,
+                               sizeof table / sizeof *table};
+  run_job job;
+  char message[MESSAGE_SIZE];
+  memset(&job, 0, sizeof job);
+  job.options = &options;
+  int inputs = cli_parse(&command, argc, argv);
+  missing_policy policy = MISSING_ERROR;
+  roto_isa isa;
+  if (!inputs) cli_usage(&command, "expected FRAMES: a pattern, a folder, or files");
+  if (!options.model) cli_usage(&command, "expected --model FILE");
+  if (!options.output) cli_usage(&command, "expected -o FILE for the roto document");
+  if (!options.crop == !options.crops) cli_usage(&command, "expected --crop X,Y,W,H or --crops FILE, and only one of them");
+  if (options.threads < 0) cli_usage(&command, "--threads expects 0 (all) or more, found %d", options.threads);
+  if (model_parse_isa(options.isa, &isa))
+    cli_usage(&command, "--isa expects auto, scalar, avx2 or avx512, found '%s'", options.isa);
+  if (!strcmp(options.missing, "skip"))
+    policy = MISSING_SKIP;
+  else if (!strcmp(options.missing, "hold"))
+    policy = MISSING_HOLD;
+  else if (strcmp(options.missing, "error"))
+    cli_usage(&command, "--missing expects error, skip or hold, found '%s'", options.missing);
+
+  if (frames_find(argv, (size_t)inputs, options.range, &job.frames, message)) cli_fail(EXIT_INPUT, "%s", message);
+  find_crops(&job);
+  if (model_open(options.model, isa, &job.model, message)) cli_fail(EXIT_MODEL, "%s", message);
+  check_output(options.output);
+  if (options.sheet) check_output(options.sheet);
+  document older;
+  int has_older = !access(options.output, F_OK);
+  if (has_older && document_read(options.output, &older, message))
+    cli_fail(EXIT_INPUT, "%s; it may hold an artist's work, so it is not overwritten: mend it or move it away", message);
+  if (options.preview) cli_make_folder(options.preview);
+
+  document_init(&job.doc, job.model.model, job.frames.pattern);
+  document_make_frames(&job.doc, job.frames.count);
+  job.problems = (char **)cli_alloc(job.frames.count, sizeof *job.problems);
+  if (options.sheet) job.sheet = preview_sheet(job.frames.count < SHEET_TILES ? job.frames.count : SHEET_TILES);
+  for (size_t i = 0; i < job.frames.count; ++i) {
+    document_frame *frame = &job.doc.frames[i];
+    frame->number = job.frames.files[i].number;
+    if (!job.frames.pattern) frame->file = cli_format("%s", job.frames.files[i].path);
+    frame->crop[0] = (double)job.crops[i].x;
+    frame->crop[1] = (double)job.crops[i].y;
+    frame->crop[2] = (double)job.crops[i].width;
+    frame->crop[3] = (double)job.crops[i].height;
+  }
+
+  cli_catch_signals();
+  double start = cli_seconds();
+  run_frames(&job);
+  double seconds = cli_seconds() - start;
+  if (cli_interrupted())
+    cli_fail(cli_interrupted(), "stopped by signal %d after %zu of %zu frames; no document is written", cli_interrupted() - 128,
+             job.done, job.frames.count);
+  size_t bad = settle_missing(&job, policy), kept = 0;
+  qsort(job.doc.frames, job.doc.frame_count, sizeof *job.doc.frames, by_number); /* a range may run backwards */
+  if (has_older && document_merge(&job.doc, &older, options.output, &kept, message)) cli_fail(EXIT_WRITE, "%s", message);
+  if (options.sheet && image_write(options.sheet, job.sheet.picture.pixels, (uint32_t)job.sheet.picture.width,
+                                   (uint32_t)job.sheet.picture.height, 3, message))
+    cli_fail(EXIT_WRITE, "%s", message);
+  if (job.write_failed) cli_fail(EXIT_WRITE, "some previews could not be written; no document is written");
+  if (document_write(options.output, &job.doc, message)) cli_fail(EXIT_WRITE, "%s", message);
+  print_result(&job, bad, kept, seconds);
+
+  if (has_older) document_free(&older);
+  for (size_t i = 0; i < job.frames.count; ++i) free(job.problems[i]);
+  free(job.problems);
+  free(job.crops);
+  free(job.sheet.picture.pixels);
+  frames_free(&job.frames);
+  document_free(&job.doc);
+  model_close(&job.model);
+  return EXIT_DONE;
+}
