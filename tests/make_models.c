@@ -1,0 +1,564 @@
+/* Makes model_format/valid/ and model_format/invalid/:
+ *
+ *   cc -std=c99 tests/make_models.c model_format/write.c -lm -o make_models && ./make_models model_format
+ *
+ * The same program always writes the same bytes; test_format.c checks the files in the repository against it.
+ *
+ * Valid models come from descriptions through the writer; the expected output of their self-tests comes from the interpreter of
+ * networks.h, which works in double, loop by loop as roto_format.h defines the operations, and shares nothing with the runtime.
+ * Invalid models are valid ones with one number changed, so that each breaks one rule; the few that take more are built by
+ * hand at the end.  index.txt lists file, status and rule. */
+
+#define _POSIX_C_SOURCE 200809L
+
+#include "../model_format/write.h"
+#include "networks.h"
+
+#include <errno.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#define COUNT(array) (sizeof(array) / sizeof *(array))
+
+static void die(const char *what, const char *why) {
+  fprintf(stderr, "make_models: %s: %s\n", what, why);
+  exit(1);
+}
+
+/* ---- numbers: a small generator whose floats are exact multiples of 1/256 ---- */
+
+static uint64_t random_state;
+
+static uint32_t random_bits(void) {
+  random_state = random_state * 6364136223846793005u + 1442695040888963407u;
+  return (uint32_t)(random_state >> 40);
+}
+
+static float random_float(float low, float high) {
+  return low + (high - low) * (float)(random_bits() % 256) / 256;
+}
+
+static void interpret(const roto_model_desc *m, float *output) {
+  const roto_node_desc *last = &m->nodes[m->node_count - 1];
+  size_t inputs = (size_t)m->input_height * m->input_width * m->input_channels;
+  net *n = net_memory(sizeof *n);
+  double *input = net_memory(inputs * sizeof *input), *values, *bound;
+  n->count = m->node_count;
+  memcpy(n->nodes, m->nodes, m->node_count * sizeof *m->nodes);
+  for (size_t i = 0; i < inputs; i++) {
+    size_t c = i % m->input_channels;
+    input[i] = (m->test_pixels[i] / 255.0 - (double)m->input_mean[c]) * (double)m->input_scale[c];
+  }
+  net_interpret_doubles(n, input, &values, &bound);
+  for (size_t i = 0; i < (size_t)last->h * last->w * last->c; i++) output[i] = (float)values[i];
+  free(values);
+  free(bound);
+  free(input);
+  net_free(n);
+}
+
+/* ---- valid models ---- */
+
+enum { MAX_NODES = 32, MAX_OUTPUTS = 64, MAX_PIXELS = 4096, MAX_WEIGHTS = 16384 };
+
+/* A description and the arrays it points to. */
+typedef struct model {
+  roto_model_desc desc;
+  roto_node_desc nodes[MAX_NODES];
+  unsigned char pixels[MAX_PIXELS];
+  float output[MAX_OUTPUTS], weights[MAX_WEIGHTS];
+  size_t weight_count;
+} model;
+
+/* Append a node with inputs a and b (0: none, the picture apart) and give it random weights of about unit gain. */
+static uint32_t add(model *m, roto_node_desc node, int with_bias) {
+  uint32_t index = m->desc.node_count++;
+  if (index >= MAX_NODES) die(m->desc.name, "more nodes than MAX_NODES");
+  m->nodes[index] = node;
+  for (uint32_t slot = 0; slot < 4; slot++) {
+    size_t count = (size_t)roto_tensor_count(m->nodes, index, slot);
+    float *w = m->weights + m->weight_count, range = 0.5f;
+    if (slot == 1 && node.op != ROTO_OP_BATCHNORM && !with_bias) count = 0;
+    if (count == 0) continue;
+    if (m->weight_count + count > MAX_WEIGHTS) die(m->desc.name, "more weights than MAX_WEIGHTS");
+    if (slot == 0 && node.op != ROTO_OP_BATCHNORM) range = 2 / sqrtf((float)count / (float)node.c);
+    for (size_t i = 0; i < count; i++)
+      w[i] = node.op == ROTO_OP_BATCHNORM && (slot & 1) == (slot >> 1) ? random_float(0.5f, 1.5f) : random_float(-range, range);
+    m->nodes[index].tensors[slot] = w;
+    m->weight_count += count;
+  }
+  return index;
+}
+
+static roto_node_desc plain(int op, int act, uint32_t input, uint32_t h, uint32_t w, uint32_t c) {
+  roto_node_desc node = {0};
+  node.op = (uint16_t)op;
+  node.act = (uint16_t)act;
+  node.input_count = op == ROTO_OP_INPUT ? 0 : 1;
+  node.inputs[0] = input;
+  node.h = h;
+  node.w = w;
+  node.c = c;
+  return node;
+}
+
+static roto_node_desc pair(int op, int act, uint32_t a, uint32_t b, uint32_t h, uint32_t w, uint32_t c) {
+  roto_node_desc node = plain(op, act, a, h, w, c);
+  node.input_count = 2;
+  node.inputs[1] = b;
+  return node;
+}
+
+/* A convolution or pool with `pad` on all sides. */
+static roto_node_desc windowed(int op, int act, uint32_t input, uint32_t kernel, uint32_t stride, uint32_t pad, uint32_t h,
+                               uint32_t w, uint32_t c) {
+  roto_node_desc node = plain(op, act, input, h, w, c);
+  node.kh = node.kw = kernel;
+  node.stride = stride;
+  node.pad_top = node.pad_left = node.pad_bottom = node.pad_right = pad;
+  return node;
+}
+
+static roto_node_desc batchnorm(int act, uint32_t input, uint32_t h, uint32_t w, uint32_t c) {
+  roto_node_desc node = plain(ROTO_OP_BATCHNORM, act, input, h, w, c);
+  node.epsilon = 0.001f;
+  return node;
+}
+
+static roto_node_desc point_head(uint32_t input, uint32_t landmarks, uint32_t channels_per_point) {
+  roto_node_desc node = plain(ROTO_OP_POINTS, ROTO_ACT_NONE, input, 1, 1, 3 * landmarks);
+  node.channels_per_point = channels_per_point;
+  return node;
+}
+
+static const roto_part one_part[] = {{"face", 1}};
+static const roto_part two_parts[] = {{"eyes", 2}, {"mouth", 0.5f}};
+static const roto_landmark two_landmarks[] = {{"p0", "", 0, 1, 1}, {"p1", "", 0, 0, 1}};
+static const roto_landmark three_landmarks[] = {
+    {"eye.left", "largest curvature, left half\nof shape \"lids\"", 0, 1, 1},
+    {"eye.right", "", 0, 0, 1},
+    {"l\xc3\xa8vre", "", 1, 2, 0.25f},
+};
+static const int32_t lids_vertices[] = {0, -1, 1}, line_vertices[] = {2, 0};
+static const roto_shape two_shapes[] = {{"lids", 1, 3, lids_vertices}, {"line", 0, 2, line_vertices}};
+static const roto_knot one_knot[] = {{0, 0.03125f}};
+static const roto_knot four_knots[] = {{0, 0.0078125f}, {0.0625f, 0.015625f}, {0.125f, 0.0625f}, {0.5f, 0.25f}};
+
+static void begin(model *m, const char *name, const char *description, uint32_t h, uint32_t w, uint32_t c) {
+  roto_model_desc *d = &m->desc;
+  memset(m, 0, sizeof *m);
+  random_state = 1;
+  for (const char *s = name; *s; s++) random_state = random_state * 31 + (unsigned char)*s;
+  d->name = name;
+  d->description = description;
+  d->input_width = w;
+  d->input_height = h;
+  d->input_channels = c;
+  for (uint32_t i = 0; i < c; i++) {
+    d->input_mean[i] = 0.5f - 0.125f * (float)i;
+    d->input_scale[i] = 2 + 0.5f * (float)i;
+  }
+  d->crop_margin = 1.375f;
+  d->parts = one_part;
+  d->part_count = COUNT(one_part);
+  d->landmarks = two_landmarks;
+  d->landmark_count = COUNT(two_landmarks);
+  d->knots = four_knots;
+  d->knot_count = COUNT(four_knots);
+  d->nodes = m->nodes;
+  d->test_pixels = m->pixels;
+  d->test_output = m->output;
+  d->test_tolerance = 0.00001f;
+  for (uint32_t i = 0; i < h * w * c; i++) m->pixels[i] = (unsigned char)random_bits();
+  add(m, plain(ROTO_OP_INPUT, ROTO_ACT_NONE, 0, h, w, c), 0);
+}
+
+/* A flattened dense layer that returns x, y for each landmark; shapes, parts, UTF-8. */
+static void make_dense(model *m) {
+  begin(m, "dense", "Convolution, flattening, dense layer.", 7, 5, 3);
+  m->desc.landmarks = three_landmarks;
+  m->desc.landmark_count = COUNT(three_landmarks);
+  m->desc.parts = two_parts;
+  m->desc.part_count = COUNT(two_parts);
+  m->desc.shapes = two_shapes;
+  m->desc.shape_count = COUNT(two_shapes);
+  m->desc.knots = one_knot;
+  m->desc.knot_count = COUNT(one_knot);
+  add(m, windowed(ROTO_OP_CONV, ROTO_ACT_RELU, 0, 3, 2, 1, 4, 3, 5), 1);
+  add(m, plain(ROTO_OP_DENSE, ROTO_ACT_NONE, 1, 1, 1, 6), 1);
+}
+
+/* Grey, linear light, heat maps alone. */
+static void make_heat(model *m) {
+  begin(m, "heat", "", 6, 9, 1);
+  m->desc.input_transfer = ROTO_TRANSFER_LINEAR;
+  add(m, windowed(ROTO_OP_CONV, ROTO_ACT_NONE, 0, 3, 1, 1, 6, 9, 2), 0);
+  add(m, point_head(1, 2, 1), 0);
+}
+
+/* Heat maps with offsets, RGBA input, padding on two sides only. */
+static void make_offsets(model *m) {
+  roto_node_desc conv = windowed(ROTO_OP_CONV, ROTO_ACT_NONE, 0, 4, 2, 0, 4, 4, 6);
+  begin(m, "offsets", "", 8, 8, 4);
+  conv.pad_bottom = conv.pad_right = 2;
+  add(m, conv, 1);
+  add(m, point_head(1, 2, 3), 0);
+}
+
+/* No landmarks: the output is a map. */
+static void make_bare(model *m) {
+  begin(m, "bare", "A trunk.", 5, 6, 3);
+  m->desc.landmark_count = m->desc.part_count = 0;
+  m->desc.knots = one_knot;
+  m->desc.knot_count = COUNT(one_knot);
+  add(m, windowed(ROTO_OP_CONV, ROTO_ACT_SWISH, 0, 3, 2, 1, 3, 3, 5), 1);
+}
+
+/* Every operation and every activation. */
+static void make_all(model *m) {
+  uint32_t trunk, side, gate, sum, small, wide;
+  begin(m, "all", "Every operation and every activation.", 6, 8, 3);
+  add(m, windowed(ROTO_OP_CONV, ROTO_ACT_NONE, 0, 1, 1, 0, 6, 8, 5), 0);
+  trunk = add(m, batchnorm(ROTO_ACT_SWISH, 1, 6, 8, 5), 0);
+  side = add(m, windowed(ROTO_OP_DEPTHWISE, ROTO_ACT_HARD_SWISH, trunk, 3, 1, 1, 6, 8, 5), 1);
+  gate = add(m, plain(ROTO_OP_GLOBALPOOL, ROTO_ACT_NONE, side, 1, 1, 5), 0);
+  gate = add(m, plain(ROTO_OP_DENSE, ROTO_ACT_HARD_SIGMOID, gate, 1, 1, 5), 1);
+  side = add(m, pair(ROTO_OP_SCALE, ROTO_ACT_NONE, side, gate, 6, 8, 5), 0);
+  sum = add(m, pair(ROTO_OP_ADD, ROTO_ACT_RELU, trunk, side, 6, 8, 5), 0);
+  small = add(m, windowed(ROTO_OP_MAXPOOL, ROTO_ACT_NONE, sum, 2, 2, 0, 3, 4, 5), 0);
+  wide = add(m, windowed(ROTO_OP_AVGPOOL, ROTO_ACT_NONE, sum, 3, 2, 1, 3, 4, 5), 0);
+  wide = add(m, pair(ROTO_OP_CONCAT, ROTO_ACT_NONE, small, wide, 3, 4, 10), 0);
+  small = add(m, windowed(ROTO_OP_CONV, ROTO_ACT_RELU6, wide, 1, 1, 0, 3, 4, 5), 1);
+  wide = add(m, plain(ROTO_OP_UPSAMPLE, ROTO_ACT_NONE, small, 6, 8, 5), 0);
+  wide = add(m, pair(ROTO_OP_ADD, ROTO_ACT_NONE, wide, sum, 6, 8, 5), 0);
+  wide = add(m, plain(ROTO_OP_ACT, ROTO_ACT_SIGMOID, wide, 6, 8, 5), 0);
+  add(m, windowed(ROTO_OP_CONV, ROTO_ACT_NONE, wide, 1, 1, 0, 6, 8, 6), 1);
+  add(m, point_head(wide + 1, 2, 3), 0);
+}
+
+static const struct {
+  const char *name;
+  void (*make)(model *m);
+} valid[] = {{"all", make_all}, {"bare", make_bare}, {"dense", make_dense}, {"heat", make_heat}, {"offsets", make_offsets}};
+
+/* ---- invalid models ---- */
+
+/* Where a number lies: the start of a chunk, or of the file. */
+enum { IN_FILE = -1 };
+#define ENTRY(chunk, field) (ROTO_HEADER_SIZE + (chunk)*ROTO_ENTRY_SIZE + (field))
+#define LANDMARK(i, field) (ROTO_TEMPLATE_SIZE + (i)*ROTO_LANDMARK_SIZE + (field))
+#define PART(i, field) LANDMARK(3, (i)*ROTO_PART_SIZE + (field)) /* in "dense": 3 landmarks */
+#define SHAPE(i, field) PART(2, (i)*ROTO_SHAPE_SIZE + (field))   /* 2 parts */
+#define VERTEX(i) SHAPE(2, 4 * (i))                              /* 2 shapes */
+#define STRING(i) VERTEX(5 + (i) / 4) + (i) % 4                  /* 5 vertices */
+#define KNOT(i, field) (ROTO_LIST_SIZE + (i)*ROTO_KNOT_SIZE + (field))
+#define NODE(i, field) (ROTO_LIST_SIZE + (i)*ROTO_NODE_SIZE + (field))
+#define TENSOR(i, field) (ROTO_LIST_SIZE + (i)*ROTO_TENSOR_SIZE + (field))
+
+enum { F32_NAN = 0x7fc00000, F32_INFINITY = 0x7f800000, F32_MINUS_1 = (int)0xbf800000u, F32_HALF = 0x3f000000 };
+#define BIG 0xffffffffffffffc0u /* a multiple of 64 whose sum with a length overflows */
+
+/* One number of a valid model changed: `size` bytes at `offset` of `chunk` become `value`. */
+typedef struct breakage {
+  uint32_t rule;
+  const char *what, *base;
+  int chunk;
+  size_t offset;
+  int size;
+  uint64_t value;
+} breakage;
+
+/* Nodes of "all": 0 INPUT, 1 CONV, 2 BATCHNORM, 3 DEPTHWISE, 4 GLOBALPOOL, 5 DENSE, 6 SCALE, 7 ADD, 8 MAXPOOL, 9 AVGPOOL,
+ * 10 CONCAT, 11 CONV, 12 UPSAMPLE, 13 ADD, 14 ACT, 15 CONV, 16 POINTS.  Its tensors: 0 weight, 1..4 batch norm, 5, 6 ... */
+static const breakage breakages[] = {
+    {1, "magic", "heat", IN_FILE, 3, 1, 'o'},
+    {1, "text_mode_copy", "heat", IN_FILE, 4, 1, '\n'},
+    {2, "newer_version", "heat", IN_FILE, ROTO_HEADER_VERSION, 4, ROTO_FORMAT_VERSION + 1},
+    {2, "version_zero", "heat", IN_FILE, ROTO_HEADER_VERSION, 4, 0},
+    {3, "file_size", "heat", IN_FILE, ROTO_HEADER_FILE_SIZE, 8, 64},
+    {4, "chunk_count", "heat", IN_FILE, ROTO_HEADER_CHUNK_COUNT, 4, ROTO_CHUNK_COUNT + 1},
+    {4, "chunk_count_huge", "heat", IN_FILE, ROTO_HEADER_CHUNK_COUNT, 4, 0xffffffff},
+    {5, "unknown_chunk", "heat", IN_FILE, ENTRY(ROTO_CHUNK_TEST, ROTO_ENTRY_NAME), 4, ROTO_CHUNK('X', 'T', 'R', 'A')},
+    {5, "repeated_chunk", "heat", IN_FILE, ENTRY(ROTO_CHUNK_TEST, ROTO_ENTRY_NAME), 4, ROTO_CHUNK('D', 'A', 'T', 'A')},
+    {6, "overlap", "heat", IN_FILE, ENTRY(ROTO_CHUNK_NETW, ROTO_ENTRY_OFFSET), 8, 320},
+    {6, "unaligned", "heat", IN_FILE, ENTRY(ROTO_CHUNK_META, ROTO_ENTRY_OFFSET), 8, 321},
+    {6, "hole", "heat", IN_FILE, ENTRY(ROTO_CHUNK_META, ROTO_ENTRY_OFFSET), 8, 384},
+    {6, "offset_overflow", "heat", IN_FILE, ENTRY(ROTO_CHUNK_INPT, ROTO_ENTRY_OFFSET), 8, BIG},
+    {7, "past_end", "heat", IN_FILE, ENTRY(ROTO_CHUNK_TEST, ROTO_ENTRY_LENGTH), 8, 100000},
+    {7, "length_overflow", "heat", IN_FILE, ENTRY(ROTO_CHUNK_TEST, ROTO_ENTRY_LENGTH), 8, BIG},
+    {8, "short_last_chunk", "heat", IN_FILE, ENTRY(ROTO_CHUNK_TEST, ROTO_ENTRY_LENGTH), 8, 16},
+    {9, "header", "heat", IN_FILE, ROTO_HEADER_USED, 1, 1},
+    {9, "table", "heat", IN_FILE, ENTRY(2, ROTO_ENTRY_USED), 1, 1},
+    {9, "padding_before_chunk", "heat", IN_FILE, 383, 1, 1},
+    {9, "padding_before_tensor", "dense", ROTO_CHUNK_DATA, 3 * 3 * 3 * 5 * 4, 1, 1},
+    {9, "template", "dense", ROTO_CHUNK_TMPL, ROTO_TEMPLATE_USED, 1, 1},
+    {10, "input_short", "heat", IN_FILE, ENTRY(ROTO_CHUNK_INPT, ROTO_ENTRY_LENGTH), 8, 60},
+    {10, "string_bytes", "dense", ROTO_CHUNK_TMPL, ROTO_TEMPLATE_STRINGS, 4, 0xffffffff},
+    {10, "landmarks", "dense", ROTO_CHUNK_TMPL, ROTO_TEMPLATE_LANDMARKS, 4, 4},
+    {10, "nodes", "heat", ROTO_CHUNK_NETW, ROTO_LIST_COUNT, 4, 4},
+    {10, "tensors", "heat", ROTO_CHUNK_TDIR, ROTO_LIST_COUNT, 4, 2},
+    {10, "knots", "heat", ROTO_CHUNK_CALB, ROTO_LIST_COUNT, 4, 256},
+    {11, "name_offset", "dense", ROTO_CHUNK_TMPL, LANDMARK(1, ROTO_LANDMARK_NAME), 4, 1},
+    {11, "rule_far_away", "dense", ROTO_CHUNK_TMPL, LANDMARK(0, ROTO_LANDMARK_RULE), 4, 0xfffffff0},
+    {11, "part_name", "dense", ROTO_CHUNK_TMPL, PART(0, ROTO_PART_NAME), 4, 0},
+    {11, "shape_name", "dense", ROTO_CHUNK_TMPL, SHAPE(1, ROTO_SHAPE_NAME), 4, 0},
+    {11, "string_between", "heat", ROTO_CHUNK_META, 2, 1, 0},
+    {12, "unterminated", "heat", ROTO_CHUNK_META, 5, 1, 'x'},
+    {13, "not_utf8", "dense", ROTO_CHUNK_TMPL, STRING(0), 1, 0xff},
+    {13, "escape", "dense", ROTO_CHUNK_META, 0, 1, 0x1b},
+    {13, "newline_in_name", "dense", ROTO_CHUNK_TMPL, STRING(3), 1, '\n'},
+    {13, "lone_continuation", "dense", ROTO_CHUNK_META, 1, 1, 0x80},
+    {13, "overlong", "dense", ROTO_CHUNK_META, 0, 2, 0x80c0},
+    {13, "surrogate", "dense", ROTO_CHUNK_META, 0, 3, 0x80a0ed},
+    {14, "same_name", "heat", ROTO_CHUNK_TMPL, LANDMARK(2, ROTO_PART_SIZE + 5), 1, '0'},
+    {15, "no_width", "heat", ROTO_CHUNK_INPT, ROTO_INPUT_WIDTH, 4, 0},
+    {15, "height", "heat", ROTO_CHUNK_INPT, ROTO_INPUT_HEIGHT, 4, ROTO_MAX_SIZE + 1},
+    {15, "channels", "heat", ROTO_CHUNK_INPT, ROTO_INPUT_CHANNELS, 4, 5},
+    {16, "transfer", "heat", ROTO_CHUNK_INPT, ROTO_INPUT_TRANSFER, 4, 2},
+    {17, "mean_nan", "heat", ROTO_CHUNK_INPT, ROTO_INPUT_MEAN, 4, F32_NAN},
+    {17, "scale_zero", "heat", ROTO_CHUNK_INPT, ROTO_INPUT_SCALE, 4, 0},
+    {17, "absent_channel", "heat", ROTO_CHUNK_INPT, ROTO_INPUT_SCALE + 4, 4, F32_HALF},
+    {18, "margin", "heat", ROTO_CHUNK_INPT, ROTO_INPUT_MARGIN, 4, 0},
+    {19, "no_landmarks", "heat", ROTO_CHUNK_TMPL, ROTO_TEMPLATE_LANDMARKS, 4, 0},
+    {19, "no_parts", "heat", ROTO_CHUNK_TMPL, ROTO_TEMPLATE_PARTS, 4, 0},
+    {20, "landmarks", "heat", ROTO_CHUNK_TMPL, ROTO_TEMPLATE_LANDMARKS, 4, ROTO_MAX_LANDMARKS + 1},
+    {20, "vertices", "heat", ROTO_CHUNK_TMPL, ROTO_TEMPLATE_VERTICES, 4, 0xffffffff},
+    {21, "part", "dense", ROTO_CHUNK_TMPL, LANDMARK(2, ROTO_LANDMARK_PART), 4, 2},
+    {22, "flip_missing", "dense", ROTO_CHUNK_TMPL, LANDMARK(0, ROTO_LANDMARK_FLIP), 4, 3},
+    {22, "flip_one_way", "dense", ROTO_CHUNK_TMPL, LANDMARK(0, ROTO_LANDMARK_FLIP), 4, 0},
+    {23, "landmark_weight", "dense", ROTO_CHUNK_TMPL, LANDMARK(1, ROTO_LANDMARK_WEIGHT), 4, F32_NAN},
+    {23, "part_weight", "dense", ROTO_CHUNK_TMPL, PART(1, ROTO_PART_WEIGHT), 4, (uint32_t)F32_MINUS_1},
+    {24, "closed", "dense", ROTO_CHUNK_TMPL, SHAPE(0, ROTO_SHAPE_CLOSED), 4, 2},
+    {25, "first", "dense", ROTO_CHUNK_TMPL, SHAPE(1, ROTO_SHAPE_FIRST), 4, 2},
+    {25, "count", "dense", ROTO_CHUNK_TMPL, SHAPE(1, ROTO_SHAPE_COUNT), 4, 0xffffffff},
+    {25, "empty", "dense", ROTO_CHUNK_TMPL, SHAPE(0, ROTO_SHAPE_COUNT), 4, 0},
+    {25, "left_over", "dense", ROTO_CHUNK_TMPL, SHAPE(1, ROTO_SHAPE_COUNT), 4, 1},
+    {26, "vertex", "dense", ROTO_CHUNK_TMPL, VERTEX(1), 4, 3},
+    {26, "vertex_minus_2", "dense", ROTO_CHUNK_TMPL, VERTEX(1), 4, 0xfffffffe},
+    {27, "no_knots", "heat", ROTO_CHUNK_CALB, ROTO_LIST_COUNT, 4, 0},
+    {27, "no_spread", "dense", ROTO_CHUNK_CALB, ROTO_LIST_COUNT, 4, 2},
+    {28, "descending", "heat", ROTO_CHUNK_CALB, KNOT(2, ROTO_KNOT_SPREAD), 4, 0},
+    {28, "infinite", "heat", ROTO_CHUNK_CALB, KNOT(3, ROTO_KNOT_SPREAD), 4, F32_INFINITY},
+    {28, "negative_error", "heat", ROTO_CHUNK_CALB, KNOT(0, ROTO_KNOT_ERROR), 4, (uint32_t)F32_MINUS_1},
+    {29, "one_node", "heat", ROTO_CHUNK_NETW, ROTO_LIST_COUNT, 4, 1},
+    {30, "nodes", "heat", ROTO_CHUNK_NETW, ROTO_LIST_COUNT, 4, 0xffffffff},
+    {30, "tensors", "heat", ROTO_CHUNK_TDIR, ROTO_LIST_COUNT, 4, ROTO_MAX_TENSORS + 1},
+    {31, "op", "heat", ROTO_CHUNK_NETW, NODE(1, ROTO_NODE_OP), 2, ROTO_OP_COUNT},
+    {32, "act", "heat", ROTO_CHUNK_NETW, NODE(1, ROTO_NODE_ACT), 2, ROTO_ACT_COUNT},
+    {32, "act_of_pool", "all", ROTO_CHUNK_NETW, NODE(8, ROTO_NODE_ACT), 2, ROTO_ACT_RELU},
+    {32, "act_of_act", "all", ROTO_CHUNK_NETW, NODE(14, ROTO_NODE_ACT), 2, ROTO_ACT_NONE},
+    {33, "second_input", "all", ROTO_CHUNK_NETW, NODE(4, ROTO_NODE_OP), 2, ROTO_OP_INPUT},
+    {33, "no_input", "all", ROTO_CHUNK_NETW, NODE(0, ROTO_NODE_OP), 2, ROTO_OP_CONV},
+    {33, "input_shape", "all", ROTO_CHUNK_NETW, NODE(0, ROTO_NODE_SHAPE), 4, 7},
+    {34, "add_of_one", "all", ROTO_CHUNK_NETW, NODE(7, ROTO_NODE_INPUT_COUNT), 4, 1},
+    {34, "concat_of_five", "all", ROTO_CHUNK_NETW, NODE(10, ROTO_NODE_INPUT_COUNT), 4, 5},
+    {35, "itself", "all", ROTO_CHUNK_NETW, NODE(7, ROTO_NODE_INPUTS), 4, 7},
+    {35, "missing", "all", ROTO_CHUNK_NETW, NODE(7, ROTO_NODE_INPUTS + 4), 4, ROTO_NONE},
+    {35, "unused", "all", ROTO_CHUNK_NETW, NODE(7, ROTO_NODE_INPUTS + 8), 4, 1},
+    {36, "picture", "all", ROTO_CHUNK_NETW, NODE(7, ROTO_NODE_INPUTS), 4, 0},
+    {37, "kernel_of_add", "all", ROTO_CHUNK_NETW, NODE(7, ROTO_NODE_KERNEL), 4, 1},
+    {37, "epsilon_of_conv", "all", ROTO_CHUNK_NETW, NODE(1, ROTO_NODE_EPSILON), 4, F32_HALF},
+    {37, "points_of_conv", "all", ROTO_CHUNK_NETW, NODE(1, ROTO_NODE_PER_POINT), 4, 1},
+    {38, "no_kernel", "all", ROTO_CHUNK_NETW, NODE(8, ROTO_NODE_KERNEL + 4), 4, 0},
+    {38, "no_stride", "all", ROTO_CHUNK_NETW, NODE(8, ROTO_NODE_STRIDE), 4, 0},
+    {39, "kernel", "all", ROTO_CHUNK_NETW, NODE(8, ROTO_NODE_KERNEL), 4, ROTO_MAX_KERNEL + 1},
+    {39, "stride", "all", ROTO_CHUNK_NETW, NODE(8, ROTO_NODE_STRIDE), 4, ROTO_MAX_STRIDE + 1},
+    {39, "height", "all", ROTO_CHUNK_NETW, NODE(8, ROTO_NODE_SHAPE), 4, ROTO_MAX_SIZE + 1},
+    {39, "channels", "all", ROTO_CHUNK_NETW, NODE(1, ROTO_NODE_SHAPE + 8), 4, 0xffffffff},
+    {39, "tensor", "heat", ROTO_CHUNK_TDIR, TENSOR(0, ROTO_TENSOR_COUNT), 8, 0x4000000000000001u},
+    {40, "padding", "all", ROTO_CHUNK_NETW, NODE(9, ROTO_NODE_PADS), 4, 3},
+    {40, "padding_overflow", "all", ROTO_CHUNK_NETW, NODE(9, ROTO_NODE_PADS + 12), 4, 0xffffffff},
+    {40, "kernel_does_not_fit", "all", ROTO_CHUNK_NETW, NODE(8, ROTO_NODE_KERNEL), 4, 7},
+    {41, "add", "all", ROTO_CHUNK_NETW, NODE(13, ROTO_NODE_INPUTS + 4), 4, 11},
+    {41, "scale", "all", ROTO_CHUNK_NETW, NODE(6, ROTO_NODE_INPUTS + 4), 4, 2},
+    {41, "concat", "all", ROTO_CHUNK_NETW, NODE(10, ROTO_NODE_INPUTS + 4), 4, 7},
+    {42, "pool_width", "all", ROTO_CHUNK_NETW, NODE(8, ROTO_NODE_SHAPE + 4), 4, 5},
+    {42, "add_channels", "all", ROTO_CHUNK_NETW, NODE(7, ROTO_NODE_SHAPE + 8), 4, 4},
+    {42, "conv_without_channels", "all", ROTO_CHUNK_NETW, NODE(1, ROTO_NODE_SHAPE + 8), 4, 0},
+    {42, "pool_as_tall_as_input", "all", ROTO_CHUNK_NETW, NODE(9, ROTO_NODE_STRIDE), 4, 1},
+    {43, "zero", "all", ROTO_CHUNK_NETW, NODE(2, ROTO_NODE_EPSILON), 4, 0},
+    {43, "nan", "all", ROTO_CHUNK_NETW, NODE(2, ROTO_NODE_EPSILON), 4, F32_NAN},
+    {44, "channels_per_point", "all", ROTO_CHUNK_NETW, NODE(16, ROTO_NODE_PER_POINT), 4, 2},
+    {44, "channels_per_point_overflow", "all", ROTO_CHUNK_NETW, NODE(16, ROTO_NODE_PER_POINT), 4, 0x80000003},
+    {44, "one_for_three", "all", ROTO_CHUNK_NETW, NODE(16, ROTO_NODE_PER_POINT), 4, 1},
+    {45, "unused_node", "all", ROTO_CHUNK_NETW, NODE(7, ROTO_NODE_INPUTS + 4), 4, 2},
+    {48, "tensor_twice", "all", ROTO_CHUNK_NETW, NODE(2, ROTO_NODE_TENSORS + 4), 4, 1},
+    {48, "tensor_missing", "all", ROTO_CHUNK_NETW, NODE(2, ROTO_NODE_TENSORS + 4), 4, ROTO_NONE},
+    {48, "tensor_of_add", "all", ROTO_CHUNK_NETW, NODE(7, ROTO_NODE_TENSORS), 4, 9},
+    {48, "tensor_left_over", "all", ROTO_CHUNK_NETW, NODE(15, ROTO_NODE_TENSORS + 4), 4, ROTO_NONE},
+    {48, "tensor_past_end", "heat", ROTO_CHUNK_NETW, NODE(1, ROTO_NODE_TENSORS + 4), 4, 1},
+    {49, "more_channels", "all", ROTO_CHUNK_NETW, NODE(1, ROTO_NODE_SHAPE + 8), 4, 6},
+    {50, "overlap", "all", ROTO_CHUNK_TDIR, TENSOR(1, ROTO_TENSOR_OFFSET), 8, 0},
+    {50, "unaligned", "all", ROTO_CHUNK_TDIR, TENSOR(1, ROTO_TENSOR_OFFSET), 8, 60},
+    {50, "overflow", "all", ROTO_CHUNK_TDIR, TENSOR(1, ROTO_TENSOR_OFFSET), 8, BIG},
+    {50, "past_end", "heat", ROTO_CHUNK_TDIR, TENSOR(0, ROTO_TENSOR_COUNT), 8, 19},
+    {50, "bytes_left_over", "heat", ROTO_CHUNK_TDIR, TENSOR(0, ROTO_TENSOR_COUNT), 8, 17},
+    {51, "weight_nan", "heat", ROTO_CHUNK_DATA, 8, 4, F32_NAN},
+    {51, "weight_infinite", "heat", ROTO_CHUNK_DATA, 68, 4, 0xff800000},
+    {52, "variance", "all", ROTO_CHUNK_DATA, 64 + 3 * 64, 4, (uint32_t)F32_MINUS_1},
+    {53, "outputs", "heat", ROTO_CHUNK_TEST, ROTO_TEST_OUTPUTS, 4, 5},
+    {53, "pixels", "heat", ROTO_CHUNK_TEST, ROTO_TEST_PIXELS, 4, 53},
+    {54, "tolerance_zero", "heat", ROTO_CHUNK_TEST, ROTO_TEST_TOLERANCE, 4, 0},
+    {54, "tolerance_infinite", "heat", ROTO_CHUNK_TEST, ROTO_TEST_TOLERANCE, 4, F32_INFINITY},
+    {54, "output_nan", "heat", ROTO_CHUNK_TEST, ROTO_TEST_SIZE + 4, 4, F32_NAN},
+};
+
+/* A landmark without a name. */
+static void make_nameless(model *m) {
+  static const roto_landmark landmarks[] = {{"p0", "", 0, 0, 1}, {"", "", 0, 1, 1}};
+  make_heat(m);
+  m->desc.landmarks = landmarks;
+}
+
+/* Two landmarks, but five outputs. */
+static void make_odd_output(model *m) {
+  begin(m, "odd", "", 4, 4, 3);
+  add(m, windowed(ROTO_OP_CONV, ROTO_ACT_NONE, 0, 1, 1, 0, 4, 4, 2), 0);
+  add(m, plain(ROTO_OP_DENSE, ROTO_ACT_NONE, 1, 1, 1, 5), 0);
+}
+
+/* POINTS in the middle. */
+static void make_points_inside(model *m) {
+  begin(m, "inside", "", 4, 4, 3);
+  add(m, windowed(ROTO_OP_CONV, ROTO_ACT_NONE, 0, 1, 1, 0, 4, 4, 2), 0);
+  add(m, point_head(1, 2, 1), 0);
+  add(m, plain(ROTO_OP_DENSE, ROTO_ACT_NONE, 2, 1, 1, 4), 0);
+}
+
+/* A few kilobytes that ask for more than 2^40 steps: 64 x 64 maxima on 4096 x 4096 x 16. */
+static void make_endless(model *m) {
+  uint32_t node, size = 4;
+  roto_node_desc pool;
+  begin(m, "endless", "", 4, 4, 1);
+  node = add(m, windowed(ROTO_OP_CONV, ROTO_ACT_NONE, 0, 1, 1, 0, 4, 4, 16), 0);
+  for (; size < ROTO_MAX_SIZE; size *= 2) node = add(m, plain(ROTO_OP_UPSAMPLE, 0, node, 2 * size, 2 * size, 16), 0);
+  pool = windowed(ROTO_OP_MAXPOOL, ROTO_ACT_NONE, node, 64, 1, 0, size, size, 16);
+  pool.pad_top = pool.pad_left = 63;
+  node = add(m, pool, 0);
+  node = add(m, plain(ROTO_OP_GLOBALPOOL, ROTO_ACT_NONE, node, 1, 1, 16), 0);
+  add(m, plain(ROTO_OP_DENSE, ROTO_ACT_NONE, node, 1, 1, 6), 0);
+}
+
+/* ---- files ---- */
+
+static const char *folder;
+static FILE *index_file;
+
+static void write_bytes(const char *subfolder, const char *name, const void *bytes, size_t size) {
+  char path[1024];
+  int error;
+  snprintf(path, sizeof path, "%s/%s/%s", folder, subfolder, name);
+  error = roto_write_file_atomic(path, bytes, size);
+  if (error) die(path, strerror(error));
+}
+
+static void write_invalid(uint32_t rule, const char *what, const void *bytes, size_t size) {
+  static const char *const names[] = {
+#define RULE_STATUS(number, name, status, text) [number] = #status,
+      ROTO_RULE_LIST(RULE_STATUS)
+#undef RULE_STATUS
+  };
+  char name[256];
+  snprintf(name, sizeof name, "R%02u_%s.roto", (unsigned)rule, what);
+  write_bytes("invalid", name, bytes, size);
+  fprintf(index_file, "%s %s %u\n", name, names[rule], (unsigned)rule);
+}
+
+static unsigned char *model_bytes(const model *m, size_t *size) {
+  unsigned char *bytes;
+  roto_status status = roto_write_model(&m->desc, &bytes, size);
+  if (status != ROTO_OK) {
+    fprintf(stderr, "make_models: %s: roto_write_model returned %d\n", m->desc.name, (int)status);
+    exit(1);
+  }
+  return bytes;
+}
+
+static void make(model *m, void (*describe)(model *m)) {
+  describe(m);
+  const roto_node_desc *last = &m->nodes[m->desc.node_count - 1];
+  if (last->h * last->w * last->c > MAX_OUTPUTS) die(m->desc.name, "more outputs than MAX_OUTPUTS");
+}
+
+static size_t chunk_start(const unsigned char *bytes, int chunk) {
+  size_t start = 0;
+  if (chunk == IN_FILE) return 0;
+  for (int i = 7; i >= 0; i--) start = start << 8 | bytes[ENTRY(chunk, ROTO_ENTRY_OFFSET) + i];
+  return start;
+}
+
+static void write_breakage(const breakage *b, model *m) {
+  for (size_t k = 0; k < COUNT(valid); k++) {
+    size_t size, at;
+    unsigned char *bytes;
+    int differs = 0;
+    if (strcmp(valid[k].name, b->base) != 0) continue;
+    make(m, valid[k].make);
+    interpret(&m->desc, m->output);
+    bytes = model_bytes(m, &size);
+    at = chunk_start(bytes, b->chunk) + b->offset;
+    for (int i = 0; i < b->size; i++) {
+      unsigned char byte = (unsigned char)(b->value >> 8 * i);
+      if (at + (size_t)i >= size) die(b->what, "the change lies outside the file");
+      differs |= bytes[at + (size_t)i] != byte;
+      bytes[at + (size_t)i] = byte;
+    }
+    if (!differs) die(b->what, "the change changes nothing");
+    write_invalid(b->rule, b->what, bytes, size);
+    free(bytes);
+    return;
+  }
+  die(b->base, "no such valid model");
+}
+
+static void write_description(uint32_t rule, const char *what, void (*describe)(model *m), model *m) {
+  size_t size;
+  unsigned char *bytes;
+  make(m, describe);
+  bytes = model_bytes(m, &size);
+  write_invalid(rule, what, bytes, size);
+  free(bytes);
+}
+
+int main(int argc, char **argv) {
+  static model m;
+  char path[1024];
+  size_t size;
+  unsigned char *bytes;
+  if (argc != 2) die("usage", "make_models FOLDER, where FOLDER will hold valid/ and invalid/");
+  folder = argv[1];
+  for (int i = 0; i < 2; i++) {
+    snprintf(path, sizeof path, "%s/%s", folder, i ? "invalid" : "valid");
+    if (mkdir(path, 0777) != 0 && errno != EEXIST) die(path, strerror(errno));
+  }
+  snprintf(path, sizeof path, "%s/invalid/index.txt", folder);
+  index_file = fopen(path, "w");
+  if (!index_file) die(path, strerror(errno));
+
+  for (size_t i = 0; i < COUNT(valid); i++) {
+    make(&m, valid[i].make);
+    interpret(&m.desc, m.output);
+    bytes = model_bytes(&m, &size);
+    snprintf(path, sizeof path, "%s.roto", valid[i].name);
+    write_bytes("valid", path, bytes, size);
+    if (i == COUNT(valid) - 1) {
+      write_invalid(ROTO_RULE_MAGIC, "empty", bytes, 0);
+      write_invalid(ROTO_RULE_FILE_SIZE, "only_magic", bytes, 8);
+      write_invalid(ROTO_RULE_FILE_SIZE, "truncated", bytes, size - 1);
+      bytes[ROTO_HEADER_FILE_SIZE] = ROTO_HEADER_SIZE;
+      bytes[ROTO_HEADER_FILE_SIZE + 1] = 0;
+      write_invalid(ROTO_RULE_CHUNK_COUNT, "no_table", bytes, ROTO_HEADER_SIZE);
+    }
+    free(bytes);
+  }
+  for (size_t i = 0; i < COUNT(breakages); i++) write_breakage(&breakages[i], &m);
+  write_description(ROTO_RULE_NAME, "empty_name", make_nameless, &m);
+  write_description(ROTO_RULE_POINTS, "not_last", make_points_inside, &m);
+  write_description(ROTO_RULE_OUTPUT, "five_for_two", make_odd_output, &m);
+  write_description(ROTO_RULE_WORK_LIMIT, "endless", make_endless, &m);
+  if (fclose(index_file) != 0) die("index.txt", strerror(errno));
+  return 0;
+}
