@@ -350,7 +350,7 @@ static void images_are_written_whole(void) {
     CHECK(file_read(in_root("%s", by_name[i][0]), 1 << 20, &data, &size, message) == 0 && size > 2);
     CHECK(data != NULL && memcmp(data, by_name[i][1], 2) == 0, "%s", by_name[i][0]);
     free(data);
-    CHECK(remove(in_root(by_name[i][0])) == 0);
+    CHECK(remove(in_root("%s", by_name[i][0])) == 0);
   }
   CHECK(count_files(in_root("out")) == 2);
   CHECK(image_read(in_root("out/a.png"), &image, message) == 0);
