@@ -15,7 +15,7 @@ WARNINGS := -Wall -Wextra -Wshadow -Wconversion -Wstrict-prototypes -Wmissing-pr
 OPENMP = $(shell $(CC) -fopenmp -include omp.h -fsyntax-only -x c /dev/null 2>/dev/null && echo -fopenmp)
 # The linker warns about dlopen in libgomp, which would load plug-ins for accelerators; there are none to load.
 STATIC ?= -static
-COMPILE = $(CC) -std=c99 -D_DEFAULT_SOURCE $(WARNINGS) $(CFLAGS) $(OPENMP) -isystem $(DEPS)/include -MMD -MP
+COMPILE = $(CC) -std=c99 -D_DEFAULT_SOURCE $(WARNINGS) $(CFLAGS) $(OPENMP) -I$(BUILD) -isystem $(DEPS)/include -MMD -MP
 LIBS := $(DEPS)/libcjson.a -lm -lpthread
 
 # One archive serves both programs and every test: the linker takes what it needs.
@@ -50,6 +50,12 @@ $(DEPS)/test.stamp: tools/setup.sh | $(DEPS)/build.stamp
 $(BUILD)/%.o: %.c | $(DEPS)/build.stamp
 	@mkdir -p $(@D)
 	$(COMPILE) -c -o $@ $<
+# A template that roto-train carries inside: each line of the file as a string literal.
+$(BUILD)/puppet27.inc: trainer/templates/puppet27.json
+	@mkdir -p $(@D)
+	sed 's/["\\]/\\&/g; s/.*/"&\\n"/' $< > $@
+$(BUILD)/trainer/demo_shots.o: $(BUILD)/puppet27.inc
+
 # By its full name: `roto.h` alone is the target that makes it anew, which no build does unasked (check-sync would pass).
 $(BUILD)/roto.o: $(CURDIR)/roto.h | $(DEPS)/build.stamp
 	@mkdir -p $(@D)

@@ -477,7 +477,7 @@ static void test_shots(void) {
   if (file_read(path, 1 << 20, &text[0], &size[0], message) == 0 &&
       file_read("trainer/templates/puppet27.json", 1 << 20, &text[1], &size[1], message) == 0) {
     CHECK(size[0] == size[1] && memcmp(text[0], text[1], size[0]) == 0,
-          "the template in demo_shots.c is no longer trainer/templates/puppet27.json: copy it again");
+          "the written template is not trainer/templates/puppet27.json");
   }
   free(text[0]);
   free(text[1]);
