@@ -14,6 +14,7 @@
 #include "../tools/json_file.h"
 #include "../trainer/character.h"
 #include "../trainer/dataset.h"
+#include "../tools/document.h"
 #include "../trainer/demo_shots.h"
 #include "check.h"
 
@@ -470,6 +471,28 @@ static void test_shots(void) {
     dataset_free(&ds);
     character_free(&read);
   }
+  document truth;
+  snprintf(path, sizeof path, "%s/truth.roto.json", dirs[2]);
+  if (CHECK(document_read(path, &truth, message) == 0, "%s", message)) {
+    CHECK(truth.frame_count == FRAMES && truth.point_count == PUPPET_POINTS && truth.shape_count == PUPPET_SHAPES);
+    const document_frame *first = truth.frames; /* `a` is the annotation of frame 0 */
+    for (int i = 0; i < PUPPET_POINTS; i++)
+      CHECK(fabs(first->points[i].x - a.points[i][0]) < 0.001 && first->points[i].hidden == !a.visible[i], "point %d", i);
+    for (int k = 0; k < PUPPET_SHAPES; k++) {
+      const mesh_outline *outline = &puppet_layout_of(actor)->shapes[k];
+      int closed;
+      size_t s = 0;
+      while (s < truth.shape_count && strcmp(document_shape_name(&truth, s, &closed), outline->name)) s++;
+      if (!CHECK(s < truth.shape_count, "no %s in the document", outline->name)) continue;
+      for (int i = 0; i < outline->segment_count; i++) {
+        const roto_vertex *v = &first->shapes[s].vertices[i];
+        CHECK(fabs(v->x - a.curves[k][i][0][0]) < 0.001 && fabs(v->y + v->out_y - a.curves[k][i][1][1]) < 0.002,
+              "%s, vertex %d", outline->name, i);
+      }
+    }
+    document_free(&truth);
+  }
+  snprintf(path, sizeof path, "%s/character.json", dirs[0]);
   unsigned char *text[2] = {NULL, NULL};
   size_t size[2] = {0, 0};
   CHECK(character_load("trainer/templates/puppet27.json", &shipped, message) == 0, "%s", message);

@@ -15,6 +15,7 @@
 #include <sys/stat.h>
 
 #include "../tools/cli.h"
+#include "../tools/document.h"
 #include "../tools/image_file.h"
 #include "rng.h"
 
@@ -616,6 +617,7 @@ typedef struct writing {
   const demo_shot *shot;
   const char *dir;
   double (*crops)[4];
+  puppet_annotation *annotations;
   int *failed; /* one a frame */
   char *messages;
 } writing;
@@ -624,18 +626,18 @@ static void write_frame(void *context, size_t index) {
   const writing *w = (const writing *)context;
   const demo_shot_options *o = &w->shot->options;
   char *message = w->messages + MESSAGE_SIZE * index, path[1024];
-  puppet_annotation annotation;
+  puppet_annotation *annotation = w->annotations + index;
   int frame = (int)index, number = o->first_frame + frame;
   unsigned char *rgb = (unsigned char *)malloc((size_t)o->width * (size_t)o->height * 3);
   w->failed[index] = 1;
-  if (!rgb || demo_shot_render(w->shot, frame, rgb, &annotation, w->crops[index]) != 0) {
+  if (!rgb || demo_shot_render(w->shot, frame, rgb, annotation, w->crops[index]) != 0) {
     message_set(message, "%s: not enough memory to render frame %d of %dx%d; try a smaller --size", w->dir, number, o->width,
                 o->height);
   } else {
     snprintf(path, sizeof path, "%s/image-%s-frame%03d.png", w->dir, o->name, number);
     int status = image_write_png(path, rgb, (uint32_t)o->width, (uint32_t)o->height, 3, message);
     snprintf(path, sizeof path, "%s/revec_shapes-%s-frame%03d.json", w->dir, o->name, number);
-    if (status == 0) status = write_annotation(path, puppet_layout_of(w->shot->character), &annotation, message);
+    if (status == 0) status = write_annotation(path, puppet_layout_of(w->shot->character), annotation, message);
     w->failed[index] = status != 0;
   }
   free(rgb);
@@ -647,6 +649,69 @@ static int write_character(const char *dir, char *message) {
   return file_write(path, character_json, sizeof character_json - 1, message);
 }
 
+/* A shape of the truth; hidden if none of its landmarks is to be seen. */
+static void fill_shape(const mesh_outline *outline, const outline_curve *curves, document_shape *shape) {
+  uint32_t count = (uint32_t)outline->segment_count;
+  shape->origin = ORIGIN_ARTIST;
+  shape->vertex_count = outline->closed ? count : count + 1;
+  shape->vertices = (roto_vertex *)cli_alloc(shape->vertex_count, sizeof *shape->vertices);
+  for (uint32_t i = 0; i < count; i++) {
+    const double(*c)[2] = curves[i];
+    roto_vertex *a = shape->vertices + i, *b = shape->vertices + (i + 1 < shape->vertex_count ? i + 1 : 0);
+    a->x = c[0][0], a->y = c[0][1], a->out_x = c[1][0] - c[0][0], a->out_y = c[1][1] - c[0][1];
+    if (b != shape->vertices) b->x = c[3][0], b->y = c[3][1];
+    b->in_x = c[2][0] - c[3][0], b->in_y = c[2][1] - c[3][1];
+  }
+}
+
+/* The truth as a roto document, for everything that reads one. */
+static int write_document(const writing *w, char *message) {
+  const demo_shot_options *o = &w->shot->options;
+  const puppet_layout *layout = puppet_layout_of(w->shot->character);
+  document doc;
+  memset(&doc, 0, sizeof doc);
+  doc.pattern = cli_format("%s/image-%s-frame###.png", w->dir, o->name);
+  doc.template_json = cJSON_Parse(character_json);
+  doc.model = cJSON_CreateObject();
+  cJSON_AddStringToObject(doc.model, "name", "truth");
+  cJSON_AddStringToObject(doc.model, "description", "exact, from the animation that was rendered");
+  doc.point_count = PUPPET_POINTS;
+  doc.shape_count = PUPPET_SHAPES;
+  doc.width = o->width, doc.height = o->height;
+  document_make_frames(&doc, (size_t)o->frames);
+  for (size_t f = 0; f < doc.frame_count; f++) {
+    const puppet_annotation *a = w->annotations + f;
+    document_frame *frame = doc.frames + f;
+    frame->number = o->first_frame + (int)f;
+    frame->width = o->width, frame->height = o->height;
+    memcpy(frame->crop, w->crops[f], sizeof frame->crop);
+    for (int i = 0; i < PUPPET_POINTS; i++) {
+      document_point point = {a->points[i][0], a->points[i][1], 1, 0, ORIGIN_ARTIST, !a->visible[i]};
+      frame->points[i] = point;
+    }
+    for (int s = 0; s < PUPPET_SHAPES; s++) {
+      int closed, k = 0;
+      const char *name = document_shape_name(&doc, (size_t)s, &closed);
+      while (k < PUPPET_SHAPES - 1 && strcmp(layout->shapes[k].name, name)) k++;
+      fill_shape(&layout->shapes[k], a->curves[k], &frame->shapes[s]);
+      const cJSON *shape = cJSON_GetArrayItem(cJSON_GetObjectItemCaseSensitive(doc.template_json, "shapes"), s), *vertex;
+      const cJSON *landmarks = cJSON_GetObjectItemCaseSensitive(doc.template_json, "landmarks");
+      frame->shapes[s].hidden = 1;
+      cJSON_ArrayForEach(vertex, cJSON_GetObjectItemCaseSensitive(shape, "vertices")) {
+        for (int i = 0; cJSON_IsString(vertex) && i < PUPPET_POINTS; i++) {
+          const cJSON *landmark = cJSON_GetObjectItemCaseSensitive(cJSON_GetArrayItem(landmarks, i), "name");
+          if (a->visible[i] && !strcmp(landmark->valuestring, vertex->valuestring)) frame->shapes[s].hidden = 0;
+        }
+      }
+    }
+  }
+  char *path = cli_format("%s/truth.roto.json", w->dir);
+  int status = document_write(path, &doc, message);
+  free(path);
+  document_free(&doc);
+  return status;
+}
+
 int demo_write_shot(const demo_shot_options *o, const char *dir, char *message) {
   char path[1024];
   if (strlen(dir) > 800) return message_set(message, "%s: expected a folder's name of at most 800 characters", dir);
@@ -655,12 +720,13 @@ int demo_write_shot(const demo_shot_options *o, const char *dir, char *message) 
   demo_shot *shot = demo_shot_create(o, message);
   if (!shot) return -1;
   size_t count = (size_t)shot->options.frames;
-  writing w = {shot, dir, NULL, NULL, NULL};
+  writing w = {shot, dir, NULL, NULL, NULL, NULL};
   w.crops = (double(*)[4])malloc(count * sizeof *w.crops);
+  w.annotations = (puppet_annotation *)malloc(count * sizeof *w.annotations);
   w.failed = (int *)malloc(count * sizeof *w.failed);
   w.messages = (char *)malloc(count * MESSAGE_SIZE);
   int status = 0;
-  if (!w.crops || !w.failed || !w.messages) {
+  if (!w.crops || !w.annotations || !w.failed || !w.messages) {
     status = message_set(message, "%s: not enough memory for %d frames", dir, shot->options.frames);
   } else if (o->parallel) {
     o->parallel(o->parallel_context, count, write_frame, &w);
@@ -682,7 +748,9 @@ int demo_write_shot(const demo_shot_options *o, const char *dir, char *message) 
     status = write_text(&t, path, message);
   }
   if (status == 0) status = write_character(dir, message);
+  if (status == 0) status = write_document(&w, message);
   free(w.crops);
+  free(w.annotations);
   free(w.failed);
   free(w.messages);
   demo_shot_free(shot);

@@ -50,8 +50,8 @@ void demo_shot_free(demo_shot *shot);
  * shot.  -1 if there is no memory. */
 int demo_shot_render(const demo_shot *shot, int frame, unsigned char *rgb, puppet_annotation *annotation, double crop[4]);
 
-/* Writes image-NAME-frameNNN.png, revec_shapes-NAME-frameNNN.json, crop.json and character.json into dir (made if it is not
- * there).  0, or -1 and a message. */
+/* Writes image-NAME-frameNNN.png, revec_shapes-NAME-frameNNN.json, crop.json, character.json and, the same truth as a roto
+ * document, truth.roto.json into dir (made if it is not there).  0, or -1 and a message. */
 int demo_write_shot(const demo_shot_options *options, const char *dir, char *message);
 
 /* `roto-train demo`: argv[0] is the name shown in the help text.  Returns the process's exit status. */
