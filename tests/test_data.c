@@ -1013,6 +1013,7 @@ static frame flat_frame(uint8_t *pixels, uint8_t red, uint8_t green, uint8_t blu
   f.valid = flags;
   f.hidden = flags + 5;
   f.pixels = pixels;
+  f.channels = 3;
   f.width = f.cache_width = FRAME_WIDTH;
   f.height = f.cache_height = FRAME_HEIGHT;
   f.box.x = 60;

@@ -121,7 +121,11 @@ static void set_option(const cli_command *command, const cli_option *option, con
   } else {
     double value = strtod(text, &end);
     if (end == text || *end || !isfinite(value)) cli_usage(command, "%s expects a number, found '%s'", option->name, text);
-    *(double *)option->target = value;
+    if (option->kind == CLI_FLOAT) {
+      *(float *)option->target = (float)value;
+    } else {
+      *(double *)option->target = value;
+    }
   }
 }
 

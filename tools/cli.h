@@ -21,12 +21,12 @@ enum {
   EXIT_WRITE = 5   /* an output could not be written */
 };
 
-typedef enum cli_kind { CLI_FLAG, CLI_STRING, CLI_INTEGER, CLI_NUMBER } cli_kind;
+typedef enum cli_kind { CLI_FLAG, CLI_STRING, CLI_INTEGER, CLI_NUMBER, CLI_FLOAT } cli_kind;
 
 typedef struct cli_option {
   const char *name; /* "--model", or "-o" */
   cli_kind kind;
-  void *target;      /* int (flag, set to 1), const char *, int, double; keeps its value where the option is not given */
+  void *target;      /* int (flag, set to 1), const char *, int, double, float; keeps its value where the option is not given */
   const char *value; /* what the help calls the value, "FILE"; NULL for a flag */
   const char *help;
 } cli_option;

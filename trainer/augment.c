@@ -1,12 +1,13 @@
 /* Crops with jitter.
  *
- * Order of work on one sample: one affine map is made of crop, flip, shear, rotation, scale and shift, and roto_sample draws
- * it once, so that no detail is lost to repeated resampling.  Then, as light would meet them: occluders, blur, colour,
- * gamma, noise.  Colour is one 3x4 matrix, gamma a table, noise a hash of the value's position; the last three and the
- * network's normalisation are one pass over runs of pixels that stay in the first-level cache.
+ * Order of work on one sample: crop, flip, shear, rotation, scale, shift, perspective and warp are one map, and the frame is
+ * drawn through it once, so that no detail is lost to repeated resampling.  Then, as light would meet them: background,
+ * occluders, defocus, motion blur, codec, colour, gamma, noise.  Colour is one 3x4 matrix, gamma a table, noise a hash of the
+ * value's position; the last three and the network's normalisation are one pass over runs of pixels that stay in the
+ * first-level cache.
  *
- * The picture is made as [h][w][3] at the start of the caller's array and spread to [h][w][4] from its end, run by run, so
- * that nothing is allocated.
+ * The picture is made as [h][w][3] at the start of the caller's array, with a matte in the last quarter, and spread to [h][w][4]
+ * from its end, run by run.  Most samples are neither bent nor have alpha: roto_sample draws those, twice as fast as warp_draw.
  *
  * Colour works on the encoded values, as the network sees them.  In linear light a gain g is a gain of about g^(1/2.2) here:
  * a change of range, not of kind, and two transfer curves a value are saved.
@@ -18,8 +19,11 @@
 #include "augment.h"
 
 #include <math.h>
+#include <stdlib.h>
 #include <string.h>
 
+#include "cloud.h"
+#include "optics.h"
 #include "rng.h"
 
 enum { RUN = 64 }; /* pixels of one run */
@@ -41,7 +45,12 @@ typedef enum operation {
   OP_SATURATION,
   OP_GREY,
   OP_GAMMA,
-  OP_NOISE
+  OP_NOISE,
+  OP_PERSPECTIVE,
+  OP_WARP,
+  OP_BACKGROUND,
+  OP_MOTION,
+  OP_CODEC
 } operation;
 
 static rng stream(uint64_t seed, operation op) {
@@ -87,11 +96,16 @@ void augment_default(augment_options *o) {
   o->grey = 0.1f;
   o->blur = 0.3f;
   o->blur_sigma = 1.5f;
+  o->motion_size = 8;
+  o->codec_step = 12;
   o->noise = 0.3f;
   o->noise_sigma = 0.04f;
+  o->warp_size = 0.03f;
+  o->plain = 0.3f;
   o->occlude = 0.3f;
   o->occlude_size = 0.35f;
   o->occlude_count = 1;
+  o->covered_weight = 1;
 }
 
 roto_rect augment_box(const frame *f, float margin) {
@@ -128,133 +142,162 @@ static void jitter(const augment_options *o, uint64_t seed, uint32_t w, uint32_t
   }
 }
 
+static int bent(const warp *map) {
+  return map->wave_count > 0 || map->perspective[0] != 0 || map->perspective[1] != 0;
+}
+
+/* Waves of half to one and a half crops a period, whose displacements add up to an RMS of `size` crops. */
+static void choose_waves(rng *r, float size, warp *map) {
+  map->wave_count = WARP_WAVES;
+  for (int i = 0; i < WARP_WAVES; ++i) {
+    float angle = rng_range(r, 0, 6.2831853f), frequency = 6.2831853f / (map->side * rng_range(r, 0.5f, 1.5f));
+    float push = size * map->side * sqrtf(2.0f / WARP_WAVES) * rng_uniform(r) * 1.73f, toward = rng_range(r, 0, 6.2831853f);
+    map->wave[i][0] = frequency * cosf(angle), map->wave[i][1] = frequency * sinf(angle);
+    map->wave[i][2] = rng_range(r, 0, 6.2831853f);
+    /* a slope above 0.2 a wave could fold the picture */
+    if (push * frequency > 0.2f) push = 0.2f / frequency;
+    map->push[i][0] = push * cosf(toward), map->push[i][1] = push * sinf(toward);
+  }
+}
+
+void augment_geometry(const frame *f, const augment_options *o, uint64_t seed, uint32_t w, uint32_t h, warp *map,
+                      int *flipped) {
+  rng r = stream(seed, OP_PERSPECTIVE);
+  memset(map, 0, sizeof *map);
+  map->width = (float)w, map->height = (float)h, map->side = (float)(w > h ? w : h);
+  *flipped = draw_chance(seed, OP_FLIP, o->flip);
+  roto_crop_map(augment_box(f, o->margin), w, h, map->to_frame);
+  jitter(o, seed, w, h, *flipped, map->to_frame);
+  map->perspective[0] = 2 * rng_range(&r, -o->perspective, o->perspective);
+  map->perspective[1] = 2 * rng_range(&r, -o->perspective, o->perspective);
+  r = stream(seed, OP_WARP);
+  if (rng_chance(&r, o->warp)) choose_waves(&r, o->warp_size, map);
+}
+
 /* The landmarks in units of the sample. */
-static void map_points(const frame *f, const character *ch, float hidden_weight, const float m[6], int flip, uint32_t w,
-                       uint32_t h, float *points, float *weight) {
-  double determinant = (double)m[0] * (double)m[4] - (double)m[1] * (double)m[3];
+static void map_points(const frame *f, const character *ch, float hidden_weight, const warp *map, int flip, float *points,
+                       float *weight) {
   uint32_t i;
   for (i = 0; i < ch->landmark_count; ++i) {
     uint32_t to = flip ? ch->landmarks[i].flip : i;
-    double x = (double)f->points[2 * i] - (double)m[2], y = (double)f->points[2 * i + 1] - (double)m[5];
+    float at[2];
     int known = f->valid[i] || f->hidden[i];
-    points[2 * to] = known ? (float)(((double)m[4] * x - (double)m[1] * y) / determinant / w) : 0.5f;
-    points[2 * to + 1] = known ? (float)(((double)m[0] * y - (double)m[3] * x) / determinant / h) : 0.5f;
+    warp_from_frame(map, f->points[2 * i], f->points[2 * i + 1], at);
+    points[2 * to] = known ? at[0] / map->width : 0.5f;
+    points[2 * to + 1] = known ? at[1] / map->height : 0.5f;
     weight[to] = (f->valid[i] ? 1 : f->hidden[i] ? hidden_weight : 0) * (f->weights ? f->weights[i] : 1);
   }
 }
 
-/* Draw the cached part of the frame; `m` is in pixels of the frame. */
-static void draw(const frame *f, const float m[6], uint32_t w, uint32_t h, float *rgb) {
+/* Draw the cached part of the frame as roto_find_landmarks does: by an affine map, whatever the alpha. */
+static void draw_straight(const frame *f, const warp *map, float *rgb) {
   roto_image image;
   float cached[6];
   memset(&image, 0, sizeof image);
   image.pixels = f->pixels;
   image.width = f->cache_width;
   image.height = f->cache_height;
-  image.channels = 3;
+  image.channels = f->channels;
   image.type = ROTO_PIXEL_U8;
   image.transfer = ROTO_TRANSFER_SRGB;
-  memcpy(cached, m, sizeof cached);
+  memcpy(cached, map->to_frame, sizeof cached);
   cached[2] -= (float)f->cache_x;
   cached[5] -= (float)f->cache_y;
-  roto_sample(&image, cached, ROTO_TRANSFER_SRGB, w, h, rgb);
+  roto_sample(&image, cached, ROTO_TRANSFER_SRGB, (uint32_t)map->width, (uint32_t)map->height, rgb);
+}
+
+/* `alpha` [h][w] is written where the frame has it. */
+static void draw(const frame *f, const warp *map, float *rgb, float *alpha) {
+  if (!bent(map) && f->channels == 3) {
+    draw_straight(f, map, rgb);
+  } else {
+    warp_draw(map, f->pixels, f->cache_width, f->cache_height, f->channels, (float)f->cache_x, (float)f->cache_y, rgb,
+              f->channels == 4 ? alpha : NULL);
+  }
 }
 
 /* ---- picture ---- */
 
-/* One box or ellipse, flat or filled from elsewhere in the picture: hands, props, hair.  Landmarks under it keep their
- * weight, so that the network learns to infer them. */
-static void occlude_once(rng *r, float size, uint32_t w, uint32_t h, float *rgb) {
-  float side = (float)(w > h ? w : h), cx = rng_uniform(r) * (float)w, cy = rng_uniform(r) * (float)h;
-  float rx = 0.5f * side * size * rng_range(r, 0.3f, 1), ry = 0.5f * side * size * rng_range(r, 0.3f, 1);
-  int ellipse = rng_chance(r, 0.5f), flat = rng_chance(r, 0.5f);
-  float colour[3] = {rng_uniform(r), rng_uniform(r), rng_uniform(r)};
-  uint32_t dx = rng_below(r, w), dy = rng_below(r, h), x, y;
-  uint32_t x0 = cx > rx ? (uint32_t)(cx - rx) : 0, y0 = cy > ry ? (uint32_t)(cy - ry) : 0;
-  uint32_t x1 = cx + rx < (float)w ? (uint32_t)(cx + rx) : w, y1 = cy + ry < (float)h ? (uint32_t)(cy + ry) : h;
-  for (y = y0; y < y1; ++y) {
-    float v = ((float)y + 0.5f - cy) / ry;
-    const float *source = rgb + (size_t)((y + dy) % h) * w * 3;
-    for (x = x0; x < x1; ++x) {
-      float u = ((float)x + 0.5f - cx) / rx;
-      const float *from = flat ? colour : source + (size_t)((x + dx) % w) * 3;
-      float *to = rgb + ((size_t)y * w + x) * 3;
-      if (ellipse && u * u + v * v > 1) continue;
-      to[0] = from[0];
-      to[1] = from[1];
-      to[2] = from[2];
+/* Lay a swatch over the picture where `matte` is 0 (or, with `over`, where it is 1). */
+static void lay(const swatch *s, const float *matte, int over, uint32_t w, uint32_t h, float *rgb) {
+  for (uint32_t y = 0; y < h; ++y) {
+    for (uint32_t x = 0; x < w; ++x, rgb += 3) {
+      float share = over ? *matte++ : 1 - *matte++, behind[3];
+      if (!(share > 0)) continue;
+      swatch_at(s, (float)x, (float)y, behind);
+      for (int k = 0; k < 3; ++k) rgb[k] += (behind[k] - rgb[k]) * share;
     }
   }
 }
 
-static void occlude(const augment_options *o, uint64_t seed, uint32_t w, uint32_t h, float *rgb) {
+/* What stands behind: pictures of the folder, or plain colours.  With alpha everything outside it is replaced; and with
+ * probability o->background everything outside the paper's matte. */
+static void replace_background(const frame *f, const augment_options *o, uint64_t seed, const warp *map, const float *points,
+                               const float *weight, size_t count, float *matte, float *rgb) {
+  rng r = stream(seed, OP_BACKGROUND);
+  uint32_t w = (uint32_t)map->width, h = (uint32_t)map->height;
+  int paste = rng_chance(&r, o->background);
+  swatch s;
+  swatch_choose(o->backdrops, o->plain, w, h, &r, &s);
+  if (f->channels == 4) lay(&s, matte, 0, w, h, rgb);
+  if (paste) {
+    cloud_around(points, weight, count, w, h, &r, matte);
+    lay(&s, matte, 0, w, h, rgb);
+  }
+}
+
+/* A hand, a prop, hair: a box, an ellipse or a cloud, of one colour, of another part of the picture, or of a background. */
+static void occlude_once(rng *r, const augment_options *o, uint32_t w, uint32_t h, float *points, float *weight, size_t count,
+                         float *matte, float *rgb) {
+  float side = (float)(w > h ? w : h), cx = rng_uniform(r) * (float)w, cy = rng_uniform(r) * (float)h;
+  float rx = 0.5f * side * o->occlude_size * rng_range(r, 0.3f, 1), ry = 0.5f * side * o->occlude_size * rng_range(r, 0.3f, 1);
+  uint32_t kind = rng_below(r, 3), fill = rng_below(r, 3);
+  float colour[3] = {rng_uniform(r), rng_uniform(r), rng_uniform(r)};
+  uint32_t dx = rng_below(r, w), dy = rng_below(r, h), x, y;
+  swatch s;
+  swatch_choose(o->backdrops, o->plain, w, h, r, &s);
+  if (kind == 2) cloud_alone(cx, cy, rx, ry, w, h, r, matte);
+  for (y = 0; y < h; ++y) {
+    const float *source = rgb + (size_t)((y + dy) % h) * w * 3;
+    for (x = 0; x < w; ++x) {
+      float u = ((float)x + 0.5f - cx) / rx, v = ((float)y + 0.5f - cy) / ry, *share = &matte[(size_t)y * w + x];
+      const float *from = fill == 1 ? source + (size_t)((x + dx) % w) * 3 : colour;
+      float *to = rgb + ((size_t)y * w + x) * 3, behind[3];
+      if (kind < 2) *share = kind == 0 ? fabsf(u) <= 1 && fabsf(v) <= 1 : u * u + v * v <= 1;
+      if (!(*share > 0)) continue;
+      if (fill == 2) swatch_at(&s, (float)x, (float)y, behind), from = behind;
+      for (int k = 0; k < 3; ++k) to[k] += (from[k] - to[k]) * *share;
+    }
+  }
+  for (size_t i = 0; i < count; ++i) {
+    float px = points[2 * i] * (float)w, py = points[2 * i + 1] * (float)h;
+    if (px >= 0 && py >= 0 && px < (float)w && py < (float)h && matte[(size_t)py * w + (size_t)px] > 0.5f)
+      weight[i] *= o->covered_weight;
+  }
+}
+
+static void occlude(const augment_options *o, uint64_t seed, uint32_t w, uint32_t h, float *points, float *weight, size_t count,
+                    float *matte, float *rgb) {
   rng r = stream(seed, OP_OCCLUDE);
   uint32_t i;
   if (!(o->occlude > 0) || !(o->occlude_size > 0)) return;
   for (i = 0; i < o->occlude_count; ++i) {
-    if (rng_chance(&r, o->occlude)) occlude_once(&r, o->occlude_size, w, h, rgb);
+    if (rng_chance(&r, o->occlude)) occlude_once(&r, o, w, h, points, weight, count, matte, rgb);
   }
 }
 
-/* v + a * (left - 2 v + right) for a whole run, which compilers turn into vectors because its length is known. */
-static void blur_run(float a, const float *left, const float *here, const float *right, float *out) {
-  int i;
-  for (i = 0; i < RUN * 3; ++i) out[i] = here[i] + a * (left[i] - 2 * here[i] + right[i]);
-}
-
-/* Blur a row of w pixels, edges repeated. */
-static void blur_row(float a, uint32_t w, float *row) {
-  float old[(RUN + 2) * 3] = {0}, result[RUN * 3];
-  const size_t pixel = 3 * sizeof *row;
-  uint32_t x, n;
-  memcpy(old, row, pixel);
-  for (x = 0; x < w; x += n, row += n * 3) {
-    n = w - x < RUN ? w - x : RUN;
-    memcpy(old + 3, row, n * pixel);
-    memcpy(old + 3 + n * 3, x + n < w ? row + n * 3 : row + n * 3 - 3, pixel);
-    blur_run(a, old, old + 3, old + 6, result);
-    memcpy(old, old + n * 3, pixel);
-    memcpy(row, result, n * pixel);
-  }
-}
-
-/* Blur a strip of n floats across, h rows down. */
-static void blur_columns(float a, size_t pitch, uint32_t h, uint32_t n, float *top) {
-  float rows[3][RUN * 3] = {{0}}, result[RUN * 3];
-  float *above = rows[0], *here = rows[1], *below = rows[2], *spare;
-  uint32_t y;
-  memcpy(above, top, n * sizeof *top);
-  memcpy(here, top, n * sizeof *top);
-  for (y = 0; y < h; ++y) {
-    float *row = top + y * pitch;
-    memcpy(below, y + 1 < h ? row + pitch : row, n * sizeof *row);
-    blur_run(a, above, here, below, result);
-    memcpy(row, result, n * sizeof *row);
-    spare = above;
-    above = here;
-    here = below;
-    below = spare;
-  }
-}
-
-/* Gaussian blur as repeated three-tap kernels: a pass with weight a <= 1/4 at the sides adds 2a to the variance.  In place,
- * and two passes are within 1 % of a Gaussian of their variance. */
-static void blur(const augment_options *o, uint64_t seed, uint32_t w, uint32_t h, float *rgb) {
+static void damage(const augment_options *o, uint64_t seed, uint32_t w, uint32_t h, float *rgb) {
+  float unit = (float)(w > h ? w : h) / 128;
   rng r = stream(seed, OP_BLUR);
-  float sigma, variance, a;
-  uint32_t passes, p, x, y;
-  if (!rng_chance(&r, o->blur)) return;
-  sigma = rng_uniform(&r) * o->blur_sigma * (float)(w > h ? w : h) / 128;
-  variance = sigma * sigma;
-  if (!(variance > 1e-3f)) return;
-  passes = (uint32_t)ceilf(variance / 0.5f);
-  a = 0.5f * variance / (float)passes;
-  for (p = 0; p < passes; ++p) {
-    for (y = 0; y < h; ++y) blur_row(a, w, rgb + (size_t)y * w * 3);
-    for (x = 0; x < w * 3; x += RUN * 3) {
-      blur_columns(a, (size_t)w * 3, h, w * 3 - x < RUN * 3 ? w * 3 - x : RUN * 3, rgb + x);
-    }
+  if (rng_chance(&r, o->blur)) optics_blur(rng_uniform(&r) * o->blur_sigma * unit, w, h, rgb);
+  r = stream(seed, OP_MOTION);
+  if (rng_chance(&r, o->motion)) {
+    float length = rng_uniform(&r) * o->motion_size * unit, *scratch = malloc((size_t)w * h * 3 * sizeof *scratch);
+    if (scratch) optics_motion(length, rng_range(&r, 0, 3.14159265f), w, h, rgb, scratch);
+    free(scratch);
   }
+  r = stream(seed, OP_CODEC);
+  if (rng_chance(&r, o->codec)) optics_codec(o->codec_step * rng_uniform(&r) * rng_uniform(&r) + 0.5f, w, h, rgb);
 }
 
 /* Mean brightness of a picture, from some thousands of its pixels. */
@@ -385,29 +428,33 @@ static void finish(const colour *c, size_t pixels, const float mean[3], const fl
 
 void augment_sample(const frame *f, const character *ch, const augment_options *o, uint64_t seed, uint32_t w, uint32_t h,
                     const float mean[3], const float scale[3], float *input, float *points, float *weight) {
-  int flip = draw_chance(seed, OP_FLIP, o->flip);
+  int flip;
   size_t pixels = (size_t)w * h;
-  float m[6];
+  float *matte = input + 3 * pixels;
+  warp map;
   colour c;
-  roto_crop_map(augment_box(f, o->margin), w, h, m);
-  jitter(o, seed, w, h, flip, m);
-  map_points(f, ch, o->hidden_weight, m, flip, w, h, points, weight);
-  draw(f, m, w, h, input);
-  occlude(o, seed, w, h, input);
-  blur(o, seed, w, h, input);
+  augment_geometry(f, o, seed, w, h, &map, &flip);
+  map_points(f, ch, o->hidden_weight, &map, flip, points, weight);
+  draw(f, &map, input, matte);
+  if (o->background > 0 || f->channels == 4)
+    replace_background(f, o, seed, &map, points, weight, ch->landmark_count, matte, input);
+  occlude(o, seed, w, h, points, weight, ch->landmark_count, matte, input);
+  damage(o, seed, w, h, input);
   choose_colour(o, seed, input, pixels, &c);
   finish(&c, pixels, mean, scale, input);
 }
 
 void augment_none(const frame *f, const character *ch, roto_rect crop, uint32_t w, uint32_t h, const float mean[3],
                   const float scale[3], float *input, float *points, float *weight, float to_frame[6]) {
-  float m[6];
+  warp map;
   colour c;
   c.use_matrix = c.use_gamma = 0;
   c.noise = 0;
-  roto_crop_map(crop, w, h, m);
-  map_points(f, ch, 0, m, 0, w, h, points, weight);
-  draw(f, m, w, h, input);
+  memset(&map, 0, sizeof map);
+  map.width = (float)w, map.height = (float)h, map.side = (float)(w > h ? w : h);
+  roto_crop_map(crop, w, h, map.to_frame);
+  map_points(f, ch, 0, &map, 0, points, weight);
+  draw_straight(f, &map, input);
   finish(&c, (size_t)w * h, mean, scale, input);
-  if (to_frame) memcpy(to_frame, m, sizeof m);
+  if (to_frame) memcpy(to_frame, map.to_frame, sizeof map.to_frame);
 }

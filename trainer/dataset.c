@@ -680,17 +680,29 @@ typedef struct caching {
 /* The reason of a frame for whose reason there was no memory. */
 static char no_memory_reason[] = "out of memory";
 
-/* 8-bit RGB of one pixel: grey is repeated, alpha ignored as roto_find_landmarks does, 16 bits rounded. */
-static void copy_rgb(const image_file *image, size_t index, uint8_t *rgb) {
+/* One value of an image in 8 bits. */
+static uint8_t value_of(const image_file *image, size_t at) {
+  if (image->bits == 16) return (uint8_t)((((const uint16_t *)image->pixels)[at] + 128u) / 257u);
+  return ((const uint8_t *)image->pixels)[at];
+}
+
+/* 8-bit RGB, or RGBA, of one pixel: grey is repeated. */
+static void copy_pixel(const image_file *image, size_t index, uint32_t channels, uint8_t *to) {
   uint32_t k, step = image->channels < 3 ? 0 : 1;
-  for (k = 0; k < 3; ++k) {
-    size_t at = index * image->channels + k * step;
-    if (image->bits == 16) {
-      rgb[k] = (uint8_t)((((const uint16_t *)image->pixels)[at] + 128u) / 257u);
-    } else {
-      rgb[k] = ((const uint8_t *)image->pixels)[at];
+  for (k = 0; k < 3; ++k) to[k] = value_of(image, index * image->channels + k * step);
+  if (channels == 4) to[3] = value_of(image, (index + 1) * image->channels - 1);
+}
+
+/* 4 if some of the frame's cached part is transparent, else 3. */
+static uint32_t needed_channels(const image_file *image, const frame *f) {
+  uint32_t x, y;
+  if (image->channels % 2 != 0) return 3;
+  for (y = 0; y < f->cache_height; ++y)
+    for (x = 0; x < f->cache_width; ++x) {
+      size_t index = (size_t)(f->cache_y + y) * f->width + f->cache_x + x;
+      if (value_of(image, (index + 1) * image->channels - 1) < 255) return 4;
     }
-  }
+  return 3;
 }
 
 /* [low, low + size) grown by `margin` on both sides and clipped to [0, limit): first pixel and count, 0 if nothing is left. */
@@ -723,19 +735,20 @@ static int cache_frame(frame *f, char *message) {
     f->cache_width = f->width;
     f->cache_height = f->height;
   }
-  f->pixels = malloc((size_t)f->cache_width * f->cache_height * 3);
+  f->channels = needed_channels(&image, f);
+  f->pixels = malloc((size_t)f->cache_width * f->cache_height * f->channels);
   if (!f->pixels) {
     image_free(&image);
     return message_set(message, "%s: out of memory for %u x %u pixels", f->image_path, f->cache_width, f->cache_height);
   }
   for (y = 0; y < f->cache_height; ++y) {
     size_t from = (size_t)(f->cache_y + y) * f->width + f->cache_x;
-    uint8_t *to = f->pixels + (size_t)y * f->cache_width * 3;
+    uint8_t *to = f->pixels + (size_t)y * f->cache_width * f->channels;
     if (image.bits == 8 && image.channels == 3) {
       memcpy(to, (const uint8_t *)image.pixels + from * 3, (size_t)f->cache_width * 3);
       continue;
     }
-    for (x = 0; x < f->cache_width; ++x) copy_rgb(&image, from + x, to + 3 * (size_t)x);
+    for (x = 0; x < f->cache_width; ++x) copy_pixel(&image, from + x, f->channels, to + f->channels * (size_t)x);
   }
   image_free(&image);
   return 0;

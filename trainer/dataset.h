@@ -45,9 +45,11 @@ typedef struct frame {
   frame_shape *shapes; /* of revec_shapes or shapes: those of the template that are there, in its order */
   frame_shape *raw;    /* of raw_shapes, in the order of the file */
 
-  /* After dataset_cache: size of the frame, and 8-bit RGB pixels, rows contiguous, of its part around the box. */
+  /* After dataset_cache: size of the frame, and 8-bit pixels, rows contiguous, of its part around the box: RGB, or RGBA where
+   * some of it is not opaque (a render, whose background can be replaced). */
   uint32_t width, height;
   uint32_t cache_x, cache_y, cache_width, cache_height;
+  uint32_t channels; /* 3 or 4 */
   uint8_t *pixels;
 } frame;
 

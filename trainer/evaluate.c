@@ -35,7 +35,7 @@ static int find_in_frame(const evaluation *e, size_t i, roto_session *session, r
   const frame *f = &e->ds->frames[i];
   roto_rect crop = e->crops != NULL ? e->crops[i] : augment_box(f, roto_get_info(e->model)->crop_margin);
   if (f->pixels != NULL && e->crops == NULL) {
-    roto_image part = {f->pixels, f->cache_width, f->cache_height, 3, ROTO_PIXEL_U8, ROTO_TRANSFER_SRGB, 0};
+    roto_image part = {f->pixels, f->cache_width, f->cache_height, f->channels, ROTO_PIXEL_U8, ROTO_TRANSFER_SRGB, 0};
     crop.x -= (float)f->cache_x;
     crop.y -= (float)f->cache_y;
     roto_status status = roto_find_landmarks(session, &part, crop, points);

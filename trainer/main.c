@@ -8,6 +8,7 @@
 #include "../roto.h"
 #include "../tools/cli.h"
 #include "architectures.h"
+#include "augment_sheet.h"
 #include "dataset_tools.h"
 #include "demo_shots.h"
 #include "evaluate.h"
@@ -36,10 +37,6 @@ static int choice(const char *option, const char *value, const char *const *name
 static int landmarks_main(int argc, char **argv) {
   train_options o = train_defaults();
   augment_options *a = &o.augment;
-  double rotation = (double)a->rotation, scale = (double)a->scale, shift = (double)a->shift, flip = (double)a->flip;
-  double occlude = (double)a->occlude, margin = a->margin > 0 ? (double)a->margin : 1.4;
-  double wing_width = (double)o.loss.wing_width, wing_epsilon = (double)o.loss.wing_epsilon;
-  double heat = (double)o.loss.heat_weight, heat_sigma = (double)o.loss.heat_sigma;
   const char *schedule = "cosine", *loss = "wing", *isa = NULL;
   int threads = 0, paper = 0;
   o.name = "landmarks";
@@ -58,17 +55,13 @@ static int landmarks_main(int argc, char **argv) {
       {"--average", CLI_NUMBER, &o.average, "A", "decay of the moving average of the weights (default 0.999)"},
       {"--schedule", CLI_STRING, &schedule, "NAME", "cosine or paper (default cosine)"},
       {"--loss", CLI_STRING, &loss, "NAME", "wing or l1 (default wing)"},
-      {"--wing-width", CLI_NUMBER, &wing_width, "W", "wing loss: where it turns linear, hundredths of the crop"},
-      {"--wing-epsilon", CLI_NUMBER, &wing_epsilon, "E", "wing loss: curvature, hundredths of the crop"},
-      {"--heat", CLI_NUMBER, &heat, "W", "weight of the heat maps' cross entropy"},
-      {"--heat-sigma", CLI_NUMBER, &heat_sigma, "S", "deviation of its target, cells"},
+      {"--wing-width", CLI_FLOAT, &o.loss.wing_width, "W", "wing loss: where it turns linear, hundredths of the crop"},
+      {"--wing-epsilon", CLI_FLOAT, &o.loss.wing_epsilon, "E", "wing loss: curvature, hundredths of the crop"},
+      {"--heat", CLI_FLOAT, &o.loss.heat_weight, "W", "weight of the heat maps' cross entropy"},
+      {"--heat-sigma", CLI_FLOAT, &o.loss.heat_sigma, "S", "deviation of its target, cells"},
       {"--paper", CLI_FLAG, &paper, NULL, "the paper's recipe: L1, Adam, rate 1e-3 and its schedule"},
-      {"--rotation", CLI_NUMBER, &rotation, "D", "augmentation: degrees either way"},
-      {"--scale", CLI_NUMBER, &scale, "S", "augmentation: factor 1+S either way"},
-      {"--shift", CLI_NUMBER, &shift, "S", "augmentation: share of the crop either way"},
-      {"--flip", CLI_NUMBER, &flip, "P", "augmentation: probability of mirroring"},
-      {"--occlude", CLI_NUMBER, &occlude, "P", "augmentation: probability of each covering patch"},
-      {"--margin", CLI_NUMBER, &margin, "M", "side of the crop over the landmarks' box (default 1.4)"},
+      AUGMENT_CLI(a),
+      {"--backgrounds", CLI_STRING, &o.backgrounds, "DIR", "augmentation: pictures for backgrounds and occluders"},
       {"--seed", CLI_INTEGER, &o.seed, "N", "of weights, order and augmentation (default 1)"},
       {"--threads", CLI_INTEGER, &threads, "N", "threads (default: all allowed)"},
       {"--isa", CLI_STRING, &isa, "NAME", "highest instruction set: scalar, avx2, avx512"},
@@ -90,21 +83,11 @@ static int landmarks_main(int argc, char **argv) {
   if (o.epochs < 1 || o.batch < 1 || o.evaluate_every < 1 || o.size < 0 || o.size > (int)ROTO_MAX_SIZE)
     cli_usage(&command, "--epochs, --batch and --evaluate-every must be at least 1, --size 0 to %u", ROTO_MAX_SIZE);
   if (o.freeze < 0 || (o.freeze > 0 && o.from == NULL)) cli_usage(&command, "--freeze must be 0 or more, and needs --from");
-  if (!(o.rate > 0) || !(margin >= 1)) cli_usage(&command, "--rate must be positive, --margin at least 1");
+  if (!(o.rate > 0) || !(a->margin >= 1)) cli_usage(&command, "--rate must be positive, --margin at least 1");
   o.data = argv[0];
   static const char *const schedules[] = {"paper", "cosine"}, *const losses[] = {"l1", "wing"};
   o.schedule = choice("--schedule", schedule, schedules, 2) == 0 ? SCHEDULE_PAPER : SCHEDULE_COSINE;
   o.loss.kind = choice("--loss", loss, losses, 2) == 0 ? LOSS_L1 : LOSS_WING;
-  o.loss.wing_width = (float)wing_width;
-  o.loss.wing_epsilon = (float)wing_epsilon;
-  o.loss.heat_weight = (float)heat;
-  o.loss.heat_sigma = (float)heat_sigma;
-  a->rotation = (float)rotation;
-  a->scale = (float)scale;
-  a->shift = (float)shift;
-  a->flip = (float)flip;
-  a->occlude = (float)occlude;
-  a->margin = (float)margin;
   if (paper) {
     o.schedule = SCHEDULE_PAPER;
     o.loss.kind = LOSS_L1;
@@ -236,6 +219,7 @@ static const struct {
     {"eval", eval_main, "measure a model on annotated shots"},
     {"import", import_main, "make a model of a network trained elsewhere (ONNX)"},
     {"revectorize", revectorize_main, "turn drawn shapes into landmarks and shapes on the template's vertices"},
+    {"augment", augment_main, "draw training samples as the network will see them"},
     {"dataset", dataset_main, "count, crop and import annotated shots"},
     {"networks", networks_main, "list the network configurations and their sizes"},
     {"bench", train_bench_main, "time whole training steps, layer by layer if asked"},

@@ -46,6 +46,8 @@ typedef struct run {
   compute *cp;
   character ch;
   dataset ds, validation;
+  backgrounds backdrops;
+  augment_options augment;
   network net;
   trunk trunk;             /* with --from */
   float mean[3], scale[3]; /* of the input */
@@ -69,7 +71,7 @@ static void make_sample(void *context, size_t i) {
   const frame *f = &r->ds.frames[r->order[position % size]];
   uint64_t seed = rng_seed((uint64_t)r->o->seed, r->state.epoch, position);
   float *weight = r->weight + i * n;
-  augment_sample(f, &r->ch, &r->o->augment, seed, in->w, in->h, r->mean, r->scale,
+  augment_sample(f, &r->ch, &r->augment, seed, in->w, in->h, r->mean, r->scale,
                  (float *)r->net.outputs[0] + i * in->h * in->w * 4, r->truth + i * n * 2, weight);
   for (size_t k = 0; k < n; k++) weight[k] *= r->point_weight[k];
 }
@@ -259,7 +261,8 @@ static uint64_t hash_configuration(const run *r, const char *text) {
   const unsigned char *bytes = (const unsigned char *)numbers;
   for (size_t i = 0; i < sizeof numbers; i++) h = rng_mix(h ^ bytes[i]);
   bytes = (const unsigned char *)&o->augment;
-  for (size_t i = 0; i < sizeof o->augment; i++) h = rng_mix(h ^ bytes[i]);
+  for (size_t i = 0; i < offsetof(augment_options, covered_weight) + sizeof(float); i++) h = rng_mix(h ^ bytes[i]);
+  for (size_t i = 0; i < r->backdrops.count; i++) h = hash_text(h, r->backdrops.pictures[i].path);
   for (size_t i = 0; i < r->ds.frame_count; i++) h = hash_text(h, r->ds.frames[i].image_path);
   for (size_t i = 0; i < r->validation.frame_count; i++) h = hash_text(h, r->validation.frames[i].image_path);
   return h;
@@ -309,6 +312,10 @@ static void set_up(run *r) {
   free(template_path);
   load_frames(r, o->data, &r->ds);
   if (o->validation != NULL) load_frames(r, o->validation, &r->validation);
+  if (o->backgrounds != NULL && backgrounds_load(o->backgrounds, &r->backdrops, message) != 0)
+    cli_fail(EXIT_INPUT, "%s", message);
+  r->augment = o->augment;
+  r->augment.backdrops = &r->backdrops;
 
   uint32_t size = (uint32_t)o->size, own_size = 0;
   const char *text = architecture_text(o->net, &own_size);
@@ -355,6 +362,7 @@ static void tear_down(run *r) {
   optimizer_free(&r->opt);
   dataset_free(&r->ds);
   dataset_free(&r->validation);
+  backgrounds_free(&r->backdrops);
   character_free(&r->ch);
   free(r->state.log);
   free(r->checkpoint);

@@ -14,6 +14,7 @@ typedef struct train_options {
   const char *output;            /* the .roto file */
   const char *net;               /* a name or text of architectures.h */
   const char *from;              /* a model whose trunk to start from, with the head of `net` (text: all of it); or NULL */
+  const char *backgrounds;       /* folder of pictures for the augmentation; NULL: plain colours */
   int freeze;                    /* epochs before that trunk is trained too */
   const char *name, *description;
   int size;                          /* of the square input; 0: the configuration's own */
