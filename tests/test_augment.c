@@ -196,10 +196,10 @@ static void covered_landmarks_can_be_left_out(void) {
   augment_sample(&f, &ch, &o, 1, SIDE, SIDE, no_mean, no_scale, plain, points, weight);
   o.occlude = 1, o.occlude_size = 0.8f, o.occlude_count = 1;
   for (uint64_t seed = 0; seed < 200; seed++) {
-    o.covered_weight = 1;
+    o.covered = 0;
     augment_sample(&f, &ch, &o, rng_seed(6, 0, seed), SIDE, SIDE, no_mean, no_scale, input, points, weight);
     for (int k = 0; k < 5; k++) wrong += weight[k] != 1;
-    o.covered_weight = 0;
+    o.covered = 1;
     augment_sample(&f, &ch, &o, rng_seed(6, 0, seed), SIDE, SIDE, no_mean, no_scale, input, points, weight);
     for (int k = 0; k < 5; k++) {
       size_t at = ((size_t)(points[2 * k + 1] * SIDE) * SIDE + (size_t)(points[2 * k] * SIDE)) * 4;

@@ -105,7 +105,6 @@ void augment_default(augment_options *o) {
   o->occlude = 0.3f;
   o->occlude_size = 0.35f;
   o->occlude_count = 1;
-  o->covered_weight = 1;
 }
 
 roto_rect augment_box(const frame *f, float margin) {
@@ -272,7 +271,7 @@ static void occlude_once(rng *r, const augment_options *o, uint32_t w, uint32_t 
   for (size_t i = 0; i < count; ++i) {
     float px = points[2 * i] * (float)w, py = points[2 * i + 1] * (float)h;
     if (px >= 0 && py >= 0 && px < (float)w && py < (float)h && matte[(size_t)py * w + (size_t)px] > 0.5f)
-      weight[i] *= o->covered_weight;
+      weight[i] *= 1 - o->covered;
   }
 }
 

@@ -47,36 +47,36 @@ typedef struct augment_options {
   float occlude, occlude_size; /* probability of each of occlude_count boxes, ellipses or clouds; largest side, of the crop's */
   uint32_t occlude_count;
 
-  float hidden_weight;  /* weight of landmarks that are known but hidden */
-  float covered_weight; /* factor for the weight of landmarks under an occluder; 1: they are to be inferred */
+  float hidden_weight; /* weight of landmarks that are known but hidden */
+  float covered;       /* share of its weight that a landmark under an occluder loses; 0: it is to be inferred */
 
   const backgrounds *backdrops; /* NULL or empty: plain colours.  Stays last: what is above is all numbers */
 } augment_options;
 
 /* These, for a list of cli_option. */
-#define AUGMENT_CLI(o)                                                                                                \
-  {"--rotation", CLI_FLOAT, &(o)->rotation, "D", "augmentation: degrees either way"},                                 \
-      {"--scale", CLI_FLOAT, &(o)->scale, "S", "augmentation: factor 1+S either way"},                                \
-      {"--shift", CLI_FLOAT, &(o)->shift, "S", "augmentation: share of the crop either way"},                         \
-      {"--shear", CLI_FLOAT, &(o)->shear, "D", "augmentation: degrees either way"},                                   \
-      {"--perspective", CLI_FLOAT, &(o)->perspective, "S", "augmentation: change of depth over half the crop"},       \
-      {"--warp", CLI_FLOAT, &(o)->warp, "P", "augmentation: probability of a smooth warp"},                           \
-      {"--warp-size", CLI_FLOAT, &(o)->warp_size, "S", "augmentation: its displacement, share of the crop"},          \
-      {"--flip", CLI_FLOAT, &(o)->flip, "P", "augmentation: probability of mirroring"},                               \
-      {"--brightness", CLI_FLOAT, &(o)->brightness, "S", "augmentation: factor 1+-S"},                                \
-      {"--contrast", CLI_FLOAT, &(o)->contrast, "S", "augmentation: factor 1+-S"},                                    \
-      {"--gamma", CLI_FLOAT, &(o)->gamma, "S", "augmentation: exponent 1+S either way"},                              \
-      {"--hue", CLI_FLOAT, &(o)->hue, "D", "augmentation: degrees either way"},                                       \
-      {"--saturation", CLI_FLOAT, &(o)->saturation, "S", "augmentation: factor 1+-S"},                                \
-      {"--channels", CLI_FLOAT, &(o)->channel_gain, "S", "augmentation: factor 1+S either way of each channel"},      \
-      {"--blur", CLI_FLOAT, &(o)->blur, "P", "augmentation: probability of defocus"},                                 \
-      {"--motion", CLI_FLOAT, &(o)->motion, "P", "augmentation: probability of motion blur"},                         \
-      {"--codec", CLI_FLOAT, &(o)->codec, "P", "augmentation: probability of damage as by JPEG"},                     \
-      {"--noise", CLI_FLOAT, &(o)->noise, "P", "augmentation: probability of noise"},                                 \
-      {"--background", CLI_FLOAT, &(o)->background, "P", "augmentation: probability of another background"},          \
-      {"--occlude", CLI_FLOAT, &(o)->occlude, "P", "augmentation: probability of each covering patch"},               \
-      {"--covered", CLI_FLOAT, &(o)->covered_weight, "W", "augmentation: weight of covered landmarks (default 1)"}, { \
-    "--margin", CLI_FLOAT, &(o)->margin, "M", "side of the crop over the landmarks' box (default 1.4)"                \
+#define AUGMENT_CLI(o)                                                                                              \
+  {"--rotation", CLI_FLOAT, &(o)->rotation, "D", "augmentation: degrees either way"},                               \
+      {"--scale", CLI_FLOAT, &(o)->scale, "S", "augmentation: factor 1+S either way"},                              \
+      {"--shift", CLI_FLOAT, &(o)->shift, "S", "augmentation: share of the crop either way"},                       \
+      {"--shear", CLI_FLOAT, &(o)->shear, "D", "augmentation: degrees either way"},                                 \
+      {"--perspective", CLI_FLOAT, &(o)->perspective, "S", "augmentation: change of depth over half the crop"},     \
+      {"--warp", CLI_FLOAT, &(o)->warp, "P", "augmentation: probability of a smooth warp"},                         \
+      {"--warp-size", CLI_FLOAT, &(o)->warp_size, "S", "augmentation: its displacement, share of the crop"},        \
+      {"--flip", CLI_FLOAT, &(o)->flip, "P", "augmentation: probability of mirroring"},                             \
+      {"--brightness", CLI_FLOAT, &(o)->brightness, "S", "augmentation: factor 1+-S"},                              \
+      {"--contrast", CLI_FLOAT, &(o)->contrast, "S", "augmentation: factor 1+-S"},                                  \
+      {"--gamma", CLI_FLOAT, &(o)->gamma, "S", "augmentation: exponent 1+S either way"},                            \
+      {"--hue", CLI_FLOAT, &(o)->hue, "D", "augmentation: degrees either way"},                                     \
+      {"--saturation", CLI_FLOAT, &(o)->saturation, "S", "augmentation: factor 1+-S"},                              \
+      {"--channels", CLI_FLOAT, &(o)->channel_gain, "S", "augmentation: factor 1+S either way of each channel"},    \
+      {"--blur", CLI_FLOAT, &(o)->blur, "P", "augmentation: probability of defocus"},                               \
+      {"--motion", CLI_FLOAT, &(o)->motion, "P", "augmentation: probability of motion blur"},                       \
+      {"--codec", CLI_FLOAT, &(o)->codec, "P", "augmentation: probability of damage as by JPEG"},                   \
+      {"--noise", CLI_FLOAT, &(o)->noise, "P", "augmentation: probability of noise"},                               \
+      {"--background", CLI_FLOAT, &(o)->background, "P", "augmentation: probability of another background"},        \
+      {"--occlude", CLI_FLOAT, &(o)->occlude, "P", "augmentation: probability of each covering patch"},             \
+      {"--covered", CLI_FLOAT, &(o)->covered, "S", "augmentation: share of their weight covered landmarks lose"}, { \
+    "--margin", CLI_FLOAT, &(o)->margin, "M", "side of the crop over the landmarks' box (default 1.4)"              \
   }
 
 /* The set that trains both puppets and faces well. */

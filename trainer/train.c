@@ -261,7 +261,7 @@ static uint64_t hash_configuration(const run *r, const char *text) {
   const unsigned char *bytes = (const unsigned char *)numbers;
   for (size_t i = 0; i < sizeof numbers; i++) h = rng_mix(h ^ bytes[i]);
   bytes = (const unsigned char *)&o->augment;
-  for (size_t i = 0; i < offsetof(augment_options, covered_weight) + sizeof(float); i++) h = rng_mix(h ^ bytes[i]);
+  for (size_t i = 0; i < offsetof(augment_options, covered) + sizeof(float); i++) h = rng_mix(h ^ bytes[i]);
   for (size_t i = 0; i < r->backdrops.count; i++) h = hash_text(h, r->backdrops.pictures[i].path);
   for (size_t i = 0; i < r->ds.frame_count; i++) h = hash_text(h, r->ds.frames[i].image_path);
   for (size_t i = 0; i < r->validation.frame_count; i++) h = hash_text(h, r->validation.frames[i].image_path);
