@@ -261,6 +261,16 @@ ROTO_API void roto_session_free(roto_session *session); /* NULL is fine */
  * pixels are repeated).  `points` receives landmark_count entries.  Allocates nothing. */
 ROTO_API roto_status roto_find_landmarks(roto_session *session, const roto_image *image, roto_rect crop, roto_point *points);
 
+/* The same where the crop is only roughly right: looks again at the crop that fits what was found (roto_fit_crop) until the two
+ * agree, at most `most_looks` times (0: 5; 1: never again).  A crop that fits takes one look.  `*crop` becomes the one last
+ * looked at; it stays what it was on failure. */
+ROTO_API roto_status roto_find_landmarks_near(roto_session *session, const roto_image *image, roto_rect *crop,
+                                              uint32_t most_looks, roto_point *points);
+
+/* The crop that fits landmarks found in a frame: the square on the longer side of their box times crop_margin.  Of no use for
+ * models of one landmark: its size is 0 then, as it is for NULL. */
+ROTO_API roto_rect roto_fit_crop(const roto_model *model, const roto_point *points);
+
 /* The bare network: input [height][width][channels] as roto_info describes, output [output_count] (a map as
  * [height][width][channels]).  Allocates nothing. */
 ROTO_API roto_status roto_infer(roto_session *session, const float *input, float *output);
@@ -4227,6 +4237,49 @@ ROTO_API roto_status roto_find_landmarks(roto_session *session, const roto_image
     rotoi_look(session, image, map, 1, 0.5f, side, points);
   }
   for (uint32_t i = 0; i < info->landmark_count; ++i) points[i].confidence = 1 / (1 + points[i].error / (0.01f * side));
+  return ROTO_OK;
+}
+
+ROTO_API roto_rect roto_fit_crop(const roto_model *model, const roto_point *points) {
+  roto_rect crop = {0, 0, 0, 0};
+  if (!model || !points || !model->info.landmark_count) return crop;
+  float left = points[0].x, right = left, top = points[0].y, bottom = top;
+  for (uint32_t i = 1; i < model->info.landmark_count; ++i) {
+    left = points[i].x < left ? points[i].x : left;
+    right = points[i].x > right ? points[i].x : right;
+    top = points[i].y < top ? points[i].y : top;
+    bottom = points[i].y > bottom ? points[i].y : bottom;
+  }
+  float width = right - left, height = bottom - top, side = (width > height ? width : height) * model->info.crop_margin;
+  crop.x = 0.5f * (left + right - side);
+  crop.y = 0.5f * (top + bottom - side);
+  crop.width = crop.height = side;
+  return crop;
+}
+
+/* Is `a` the rectangle `b` but for a part of its longer side: centres at most `shift` apart each way, sides at most `scale`? */
+static int rotoi_crops_agree(roto_rect a, roto_rect b, float shift, float scale) {
+  float side_a = a.width > a.height ? a.width : a.height, side_b = b.width > b.height ? b.width : b.height;
+  float dx = a.x + 0.5f * a.width - b.x - 0.5f * b.width, dy = a.y + 0.5f * a.height - b.y - 0.5f * b.height;
+  float ds = side_a - side_b;
+  shift *= side_b, scale *= side_b;
+  return dx <= shift && dx >= -shift && dy <= shift && dy >= -shift && ds <= scale && ds >= -scale;
+}
+
+/* A first crop from outside may be off as far as training jitters it; one that was moved is to sit as well as can be. */
+ROTO_API roto_status roto_find_landmarks_near(roto_session *session, const roto_image *image, roto_rect *crop,
+                                              uint32_t most_looks, roto_point *points) {
+  if (!crop) return ROTO_ERR_ARGUMENT;
+  roto_rect tried = *crop;
+  for (uint32_t look = 1;; ++look) {
+    roto_status status = roto_find_landmarks(session, image, tried, points);
+    if (status) return status;
+    roto_rect fit = roto_fit_crop(session->model, points);
+    int agree = look == 1 ? rotoi_crops_agree(fit, tried, 0.06f, 0.08f) : rotoi_crops_agree(fit, tried, 0.02f, 0.03f);
+    if (agree || !(fit.width > 0) || look >= (most_looks ? most_looks : 5)) break;
+    tried = fit;
+  }
+  *crop = tried;
   return ROTO_OK;
 }
 

@@ -203,6 +203,16 @@ ROTO_API void roto_session_free(roto_session *session); /* NULL is fine */
  * pixels are repeated).  `points` receives landmark_count entries.  Allocates nothing. */
 ROTO_API roto_status roto_find_landmarks(roto_session *session, const roto_image *image, roto_rect crop, roto_point *points);
 
+/* The same where the crop is only roughly right: looks again at the crop that fits what was found (roto_fit_crop) until the two
+ * agree, at most `most_looks` times (0: 5; 1: never again).  A crop that fits takes one look.  `*crop` becomes the one last
+ * looked at; it stays what it was on failure. */
+ROTO_API roto_status roto_find_landmarks_near(roto_session *session, const roto_image *image, roto_rect *crop,
+                                              uint32_t most_looks, roto_point *points);
+
+/* The crop that fits landmarks found in a frame: the square on the longer side of their box times crop_margin.  Of no use for
+ * models of one landmark: its size is 0 then, as it is for NULL. */
+ROTO_API roto_rect roto_fit_crop(const roto_model *model, const roto_point *points);
+
 /* The bare network: input [height][width][channels] as roto_info describes, output [output_count] (a map as
  * [height][width][channels]).  Allocates nothing. */
 ROTO_API roto_status roto_infer(roto_session *session, const float *input, float *output);

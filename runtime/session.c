@@ -337,6 +337,49 @@ ROTO_API roto_status roto_find_landmarks(roto_session *session, const roto_image
   return ROTO_OK;
 }
 
+ROTO_API roto_rect roto_fit_crop(const roto_model *model, const roto_point *points) {
+  roto_rect crop = {0, 0, 0, 0};
+  if (!model || !points || !model->info.landmark_count) return crop;
+  float left = points[0].x, right = left, top = points[0].y, bottom = top;
+  for (uint32_t i = 1; i < model->info.landmark_count; ++i) {
+    left = points[i].x < left ? points[i].x : left;
+    right = points[i].x > right ? points[i].x : right;
+    top = points[i].y < top ? points[i].y : top;
+    bottom = points[i].y > bottom ? points[i].y : bottom;
+  }
+  float width = right - left, height = bottom - top, side = (width > height ? width : height) * model->info.crop_margin;
+  crop.x = 0.5f * (left + right - side);
+  crop.y = 0.5f * (top + bottom - side);
+  crop.width = crop.height = side;
+  return crop;
+}
+
+/* Is `a` the rectangle `b` but for a part of its longer side: centres at most `shift` apart each way, sides at most `scale`? */
+static int rotoi_crops_agree(roto_rect a, roto_rect b, float shift, float scale) {
+  float side_a = a.width > a.height ? a.width : a.height, side_b = b.width > b.height ? b.width : b.height;
+  float dx = a.x + 0.5f * a.width - b.x - 0.5f * b.width, dy = a.y + 0.5f * a.height - b.y - 0.5f * b.height;
+  float ds = side_a - side_b;
+  shift *= side_b, scale *= side_b;
+  return dx <= shift && dx >= -shift && dy <= shift && dy >= -shift && ds <= scale && ds >= -scale;
+}
+
+/* A first crop from outside may be off as far as training jitters it; one that was moved is to sit as well as can be. */
+ROTO_API roto_status roto_find_landmarks_near(roto_session *session, const roto_image *image, roto_rect *crop,
+                                              uint32_t most_looks, roto_point *points) {
+  if (!crop) return ROTO_ERR_ARGUMENT;
+  roto_rect tried = *crop;
+  for (uint32_t look = 1;; ++look) {
+    roto_status status = roto_find_landmarks(session, image, tried, points);
+    if (status) return status;
+    roto_rect fit = roto_fit_crop(session->model, points);
+    int agree = look == 1 ? rotoi_crops_agree(fit, tried, 0.06f, 0.08f) : rotoi_crops_agree(fit, tried, 0.02f, 0.03f);
+    if (agree || !(fit.width > 0) || look >= (most_looks ? most_looks : 5)) break;
+    tried = fit;
+  }
+  *crop = tried;
+  return ROTO_OK;
+}
+
 ROTO_API roto_status roto_selftest(roto_session *session, float *difference) {
   if (difference) *difference = 0;
   if (!session) return ROTO_ERR_ARGUMENT;

@@ -189,6 +189,19 @@ static void open_refuses_what_is_wrong(void) {
   CHECK(roto_find_landmarks(session, &good, crop, NULL) == ROTO_ERR_ARGUMENT);
   for (size_t i = 0; i < sizeof crops / sizeof *crops; ++i)
     CHECK(roto_find_landmarks(session, &good, crops[i], points) == ROTO_ERR_ARGUMENT, "crop %zu", i);
+  roto_rect rough = {0, 0, 1, 1};
+  CHECK(roto_find_landmarks_near(session, &good, NULL, 0, points) == ROTO_ERR_ARGUMENT);
+  CHECK(roto_find_landmarks_near(NULL, &good, &rough, 0, points) == ROTO_ERR_ARGUMENT);
+  CHECK(roto_find_landmarks_near(session, &good, &rough, 1, points) == ROTO_OK);
+  CHECK(memcmp(&rough, &crop, sizeof crop) == 0);
+  CHECK(roto_find_landmarks_near(session, &good, &rough, 0, points) == ROTO_OK && rough.width > 0);
+  rough.width = -1;
+  CHECK(roto_find_landmarks_near(session, &good, &rough, 0, points) == ROTO_ERR_ARGUMENT && rough.width == -1);
+  CHECK(roto_fit_crop(NULL, points).width == 0 && roto_fit_crop(model, NULL).width == 0);
+  points[0].x = 10, points[0].y = 40, points[1].x = 30, points[1].y = 30;
+  rough = roto_fit_crop(model, points); /* longer side 20 around (20, 35) */
+  CHECK(fabsf(rough.width - 20 * roto_get_info(model)->crop_margin) < 1e-4f && rough.height == rough.width);
+  CHECK(fabsf(rough.x + 0.5f * rough.width - 20) < 1e-4f && fabsf(rough.y + 0.5f * rough.height - 35) < 1e-4f);
   for (int i = 0; i < 6; ++i) {
     roto_image bad = good;
     if (i == 0) bad.pixels = NULL;

@@ -57,9 +57,10 @@ expect 0 '^roto [0-9]+\.[0-9]+\.[0-9]+' --version
 for command in run matte model bench; do expect 0 '^example:' $command --help; done
 expect 0 '4 frames, 2 points' $(run)
 holds doc.roto.json '"pattern": "plate/sh.####.ppm", "width": 24, "height": 16'
-holds doc.roto.json '"frame": 1001, "crop": \[2, 2, 12, 12\]'
 holds out '^Progress: 100%'
 cp doc.roto.json first.roto.json
+expect 0 '4 frames, 2 points' $(run) --looks 1
+holds doc.roto.json '"frame": 1001, "crop": \[2, 2, 12, 12\]'
 for threads in 1 3; do
   rm doc.roto.json
   expect 0 '4 frames' $(run) --threads $threads
@@ -116,6 +117,7 @@ refuse 2 '--threads expects 0' $(run) --threads -1
 refuse 2 '--threads expects a whole number' $(run) --threads 99999999999
 refuse 2 '--json takes no value' $(run) --json=yes
 refuse 2 '--range expects a value' $(run) --range
+refuse 2 '--looks expects 1' $(run) --looks 0
 refuse 2 '--isa expects' $(run) --isa sse9
 refuse 2 '--missing expects' $(run) --missing never
 refuse 2 'expected FRAMES' run --model "$model" --crop 1,1,2,2 -o doc.roto.json
@@ -169,6 +171,9 @@ refuse 3 'none.json' run plate --model "$model" --crops none.json -o doc.roto.js
 printf '{"1001": [2, 2, 12, 12]}' >bad.json
 refuse 3 'bad.json: has no crop for 3 of 4 frames, the first is plate/sh.1002.ppm' \
   run plate --model "$model" --crops bad.json -o doc.roto.json
+
+refuse 3 'bad.json: has no crop for plate/sh.1002.ppm, the first frame to do' \
+  run plate --range 1002-1004 --follow --model "$model" --crops bad.json -o doc.roto.json
 
 # Models.
 with() { echo run plate --model "$1" --crop 2,2,12,12 -o doc.roto.json; }

@@ -121,24 +121,40 @@ static void frames_files(void) {
 
 static void crops(void) {
   roto_rect r;
-  cJSON *root;
+  crop_list list;
   CHECK(crop_parse("1,-2.5,30,4e1", &r) && r.x == 1 && r.y == -2.5f && r.width == 30 && r.height == 40);
   static const char *const bad[] = {"",        "1,2,3",     "1,2,3,4,5", "1,2,0,4", "1,2,3,-4",
                                     "a,2,3,4", "nan,0,1,1", "0,0,inf,1", "1,2,3,4 "};
   for (size_t i = 0; i < sizeof bad / sizeof *bad; ++i) CHECK(!crop_parse(bad[i], &r), "'%s' was accepted", bad[i]);
 
   write_text(in_folder("crops.json"), "{\"1001\": [1, 2, 3, 4], \"-5\": [5, 6, 7, 8], \"photo.jpg\": [9, 10, 11, 12]}");
-  root = crops_read(in_folder("crops.json"), message);
-  CHECK(root, "%s", message);
-  CHECK(crops_find(root, 1001, "x/y.png", &r) && r.x == 1 && r.height == 4);
-  CHECK(crops_find(root, -5, "x/y.png", &r) && r.x == 5);
-  CHECK(crops_find(root, 3, "x/photo.jpg", &r) && r.width == 11);
-  CHECK(!crops_find(root, 3, "x/y.png", &r));
-  cJSON_Delete(root);
+  CHECK(!crops_read(in_folder("crops.json"), &list, message), "%s", message);
+  CHECK(crops_find(&list, 1001, "x/y.png", &r) && r.x == 1 && r.height == 4);
+  CHECK(crops_find(&list, -5, "x/y.png", &r) && r.x == 5);
+  CHECK(crops_find(&list, 3, "x/photo.jpg", &r) && r.width == 11);
+  CHECK(!crops_find(&list, 3, "x/y.png", &r));
+  crops_free(&list);
   write_text(in_folder("crops.json"), "[1, 2, 3, 4]");
-  root = crops_read(in_folder("crops.json"), message);
-  CHECK(root && crops_find(root, 77, "any", &r) && r.y == 2, "%s", root ? "" : message);
-  cJSON_Delete(root);
+  CHECK(!crops_read(in_folder("crops.json"), &list, message) && crops_find(&list, 77, "any", &r) && r.y == 2);
+  crops_free(&list);
+
+  /* Key frames, in any order. */
+  write_text(in_folder("crops.json"), "{\"keys\": {\"20\": [10, 0, 40, 20], \"10\": [0, 0, 20, 20]}}");
+  CHECK(!crops_read(in_folder("crops.json"), &list, message), "%s", message);
+  CHECK(crops_find(&list, 15, "any", &r) && r.x == 5 && r.y == 0 && r.width == 30 && r.height == 20);
+  CHECK(crops_find(&list, 20, "any", &r) && r.x == 10 && r.width == 40);
+  CHECK(crops_find(&list, -4, "any", &r) && r.x == 0 && crops_find(&list, 99, "any", &r) && r.x == 10);
+  crops_free(&list);
+
+  /* A garbage matte: a cubic from (0, 10) to (40, 10) with both tangents 40 up peaks at y = 10 - 3/4 * 40. */
+  write_text(in_folder("crops.json"),
+             "{\"garbage\": [[[0, 0, 40, 0], [10, -40, 10, -40]], [[40, 0, 0, 0], [10, 0, 10, 0]]], "
+             "\"dot\": [[[50, 0, 50, 0], [20, 0, 20, 0]]], \"points\": [[500, 500]]}");
+  CHECK(!crops_read(in_folder("crops.json"), &list, message), "%s", message);
+  CHECK(crops_find(&list, 1, "any", &r) && r.x == 0 && r.width == 50);
+  CHECK(fabs((double)r.y + 20) < 1e-4);
+  CHECK(fabs((double)(r.y + r.height) - 20) < 1e-4);
+  crops_free(&list);
   static const char *const malformed[] = {"",
                                           "7",
                                           "{",
@@ -148,13 +164,19 @@ static void crops(void) {
                                           "{\"1\": [1, 2, 3, 1e999]}",
                                           "{\"1\": [1, 2, 3, \"4\"]}",
                                           "{\"1\": {\"x\": 1}}",
+                                          "{\"keys\": {\"1\": [1, 2, 3]}}",
+                                          "{\"keys\": {}}",
+                                          "{\"keys\": {\"a.png\": [1, 2, 3, 4]}}",
+                                          "{\"seam\": [[[5, 0, 5, 0], [1, 0, 9, 0]]]}",
+                                          "{\"eye\": [[[5, 0, 5], [1, 0, 9, 0]]]}",
+                                          "{\"roto\": 1}",
                                           "{\"1\": [1, 2, 3, 4]} x"};
   for (size_t i = 0; i < sizeof malformed / sizeof *malformed; ++i) {
     write_text(in_folder("crops.json"), malformed[i]);
-    CHECK(!crops_read(in_folder("crops.json"), message), "'%s' was accepted", malformed[i]);
+    CHECK(crops_read(in_folder("crops.json"), &list, message), "'%s' was accepted", malformed[i]);
     CHECK(strstr(message, "crops.json"), "%s", message);
   }
-  CHECK(!crops_read(in_folder("none.json"), message));
+  CHECK(crops_read(in_folder("none.json"), &list, message));
 }
 
 /* ------------------------------------------------------------------ documents */

@@ -17,7 +17,7 @@
  * Coordinates are pixels of the frame: origin at the top-left corner, y down, the centre of the first pixel at (0.5, 0.5).
  * "error" is the expected distance from the truth in pixels, "confidence" 0 to 1.  "origin" is who put the point there:
  * "predicted" by the model in this frame, "held" from an earlier frame, "smoothed" over time, "artist" by hand.  A hidden
- * point carries "visible": false.  "crop" is x, y, width, height of the rough rectangle that was searched.  "file" stands
+ * point carries "visible": false.  "crop" is x, y, width, height of the rectangle that was searched.  "file" stands
  * where the frames are a list without a pattern ("pattern" is null then), "size" where a frame's differs from the plate's.
  *
  * A shape's segments follow each other; each runs from its point 0 to its point 3, tangents relative to them, and one begins where

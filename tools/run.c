@@ -1,7 +1,7 @@
 /* `roto run`: frames in, roto document out.
  *
- * Frames are independent, so threads take whole frames, each with its own session of one thread; a single frame gets all
- * threads inside.  Either way the points are the same to the last bit.  Nothing is written under the document's name before
+ * Frames are independent, so threads take whole frames, each with its own session of one thread; a single frame, and frames
+ * whose crop is where the one before was found, get all threads inside.  Either way the points are the same to the last bit.  Nothing is written under the document's name before
  * everything is known: a run that fails or is stopped leaves an older document as it was. */
 
 #include <errno.h>
@@ -29,7 +29,7 @@ typedef enum missing_policy { MISSING_ERROR, MISSING_SKIP, MISSING_HOLD } missin
 
 typedef struct run_options {
   const char *model, *crop, *crops, *range, *output, *preview, *sheet, *isa, *missing;
-  int threads, mirror, json;
+  int threads, mirror, json, follow, looks;
 } run_options;
 
 typedef struct run_job {
@@ -37,8 +37,9 @@ typedef struct run_job {
   frame_sequence frames;
   model_file model;
   document doc;
-  roto_rect *crops; /* a frame */
-  char **problems;  /* a frame: why it could not be used, or NULL */
+  roto_rect *crops;    /* a frame; width 0: to be followed from the one before */
+  roto_rect next_crop; /* with --follow: where the last frame's landmarks were */
+  char **problems;     /* a frame: why it could not be used, or NULL */
   contact_sheet sheet;
   cli_progress progress;
   size_t done;
@@ -60,32 +61,47 @@ static void check_output(const char *path) {
   free(folder);
 }
 
+/* The crop of each frame, as far as one is given: with --follow the others have width 0, but the first has one. */
 static void find_crops(run_job *job) {
   const run_options *options = job->options;
   char message[MESSAGE_SIZE];
   roto_rect same = {0, 0, 0, 0};
-  cJSON *root = NULL;
-  size_t lacking = 0;
-  const char *first = NULL;
+  crop_list list = {0};
+  size_t lacking = 0, first = 0;
   if (options->crop && !crop_parse(options->crop, &same))
     cli_fail(EXIT_USAGE, "--crop expects x,y,width,height in pixels with a positive size, found '%s'", options->crop);
-  if (options->crops && !(root = crops_read(options->crops, message))) cli_fail(EXIT_INPUT, "%s", message);
+  if (options->crops && crops_read(options->crops, &list, message)) cli_fail(EXIT_INPUT, "%s", message);
   job->crops = (roto_rect *)cli_alloc(job->frames.count, sizeof *job->crops);
   for (size_t i = 0; i < job->frames.count; ++i) {
-    job->crops[i] = same;
-    if (!root || crops_find(root, job->frames.files[i].number, job->frames.files[i].path, &job->crops[i])) continue;
-    if (!lacking++) first = job->frames.files[i].path;
+    const frame_file *file = &job->frames.files[i];
+    if (!options->crops) {
+      if (!options->follow || i == 0) job->crops[i] = same;
+    } else if (!crops_find(&list, file->number, file->path, &job->crops[i])) {
+      if (!lacking++) first = i;
+    }
   }
-  cJSON_Delete(root);
-  if (lacking)
-    cli_fail(EXIT_INPUT, "%s: has no crop for %zu of %zu frames, the first is %s; add them, or name fewer frames with --range",
-             options->crops, lacking, job->frames.count, first);
+  crops_free(&list);
+  if (lacking && !options->follow)
+    cli_fail(EXIT_INPUT,
+             "%s: has no crop for %zu of %zu frames, the first is %s; add them, put the frames under \"keys\" to have those "
+             "between found, or give --follow",
+             options->crops, lacking, job->frames.count, job->frames.files[first].path);
+  if (lacking && first == 0)
+    cli_fail(EXIT_INPUT, "%s: has no crop for %s, the first frame to do, from where --follow would go on", options->crops,
+             job->frames.files[0].path);
 }
 
 /* ------------------------------------------------------------------ the work */
 
 static void note_problem(run_job *job, size_t index, const char *message) {
   job->problems[index] = cli_format("%s", message);
+}
+
+static void set_crop(document_frame *frame, roto_rect crop) {
+  frame->crop[0] = (double)crop.x;
+  frame->crop[1] = (double)crop.y;
+  frame->crop[2] = (double)crop.width;
+  frame->crop[3] = (double)crop.height;
 }
 
 static char *preview_path(const run_job *job, size_t index) {
@@ -95,7 +111,7 @@ static char *preview_path(const run_job *job, size_t index) {
   return cli_format("%s/%.*s.png", job->options->preview, dot ? (int)(dot - name) : (int)strlen(name), name);
 }
 
-/* Frame `index`, from file to points and pictures.  Runs on several threads for different frames. */
+/* Frame `index`, from file to points and pictures.  Runs on several threads for different frames, unless they follow each other. */
 static void run_frame(run_job *job, size_t index, roto_session *session, roto_point *points) {
   char message[MESSAGE_SIZE];
   document_frame *frame = &job->doc.frames[index];
@@ -105,7 +121,8 @@ static void run_frame(run_job *job, size_t index, roto_session *session, roto_po
     return;
   }
   roto_image view = image_view(&image);
-  roto_status status = roto_find_landmarks(session, &view, job->crops[index], points);
+  roto_rect crop = job->crops[index].width > 0 ? job->crops[index] : job->next_crop;
+  roto_status status = roto_find_landmarks_near(session, &view, &crop, (uint32_t)job->options->looks, points);
   if (status != ROTO_OK) {
     message_set(message, "%s: %s", job->frames.files[index].path, roto_status_text(status));
     note_problem(job, index, message);
@@ -114,6 +131,11 @@ static void run_frame(run_job *job, size_t index, roto_session *session, roto_po
   }
   frame->width = (int)image.width;
   frame->height = (int)image.height;
+  set_crop(frame, crop);
+  if (job->options->follow) {
+    roto_rect fit = roto_fit_crop(job->model.model, points);
+    job->next_crop = fit.width > 0 ? fit : crop;
+  }
   for (size_t i = 0; i < job->doc.point_count; ++i) {
     frame->points[i].x = (double)points[i].x;
     frame->points[i].y = (double)points[i].y;
@@ -140,6 +162,7 @@ static void run_frame(run_job *job, size_t index, roto_session *session, roto_po
 static void run_frames(run_job *job) {
   int threads = job->options->threads, failed = 0;
   size_t count = job->frames.count;
+  int side_by_side = count > 1 && !job->options->follow;
 #ifdef _OPENMP
   if (threads <= 0) threads = omp_get_max_threads();
 #else
@@ -147,7 +170,7 @@ static void run_frames(run_job *job) {
 #endif
   cli_progress_start(&job->progress, job->options->json ? stderr : stdout, "roto run", count);
 #ifdef _OPENMP
-#pragma omp parallel num_threads(count > 1 ? threads : 1) reduction(| : failed)
+#pragma omp parallel num_threads(side_by_side ? threads : 1) reduction(| : failed)
 #endif
   {
     roto_session *session = NULL;
@@ -156,7 +179,7 @@ static void run_frames(run_job *job) {
     memset(&session_options, 0, sizeof session_options);
     session_options.allocator = model_allocator();
     session_options.mirror = job->options->mirror;
-    session_options.parallel.threads = count > 1 ? 1 : threads;
+    session_options.parallel.threads = side_by_side ? 1 : threads;
     roto_status status = roto_session_create(job->model.model, &session_options, &session);
     failed = status != ROTO_OK;
 #ifdef _OPENMP
@@ -262,11 +285,15 @@ int run_main(int argc, char **argv) {
   run_options options = {0};
   options.isa = "auto";
   options.missing = "error";
+  options.looks = 5;
   options.threads = cli_default_threads();
   const cli_option table[] = {
       {"--model", CLI_STRING, &options.model, "FILE", "the .roto model"},
       {"--crop", CLI_STRING, &options.crop, "X,Y,W,H", "rough rectangle around the subject, the same in all frames"},
-      {"--crops", CLI_STRING, &options.crops, "FILE", "a rectangle a frame: JSON {\"1001\": [x, y, w, h], ...}"},
+      {"--crops", CLI_STRING, &options.crops, "FILE", "JSON: {\"1001\": [x, y, w, h], ...}, keys, or a garbage matte's shapes"},
+      {"--follow", CLI_FLAG, &options.follow, NULL, "a crop for the first frame is enough: the others follow what was found"},
+      {"--looks", CLI_INTEGER, &options.looks, "N",
+       "looks at a frame until crop and landmarks agree (default 5; 1: crop as given)"},
       {"--range", CLI_STRING, &options.range, "FRAMES", "frames to do: 1001-1105,1110-1200x2 (default: all found)"},
       {"-o", CLI_STRING, &options.output, "FILE", "the roto document to write; an artist's edits in it are kept"},
       {"--preview", CLI_STRING, &options.preview, "DIR", "write each frame with its landmarks drawn over it"},
@@ -297,6 +324,7 @@ int run_main(int argc, char **argv) {
   if (!options.output) cli_usage(&command, "expected -o FILE for the roto document");
   if (!options.crop == !options.crops) cli_usage(&command, "expected --crop X,Y,W,H or --crops FILE, and only one of them");
   if (options.threads < 0) cli_usage(&command, "--threads expects 0 (all) or more, found %d", options.threads);
+  if (options.looks < 1) cli_usage(&command, "--looks expects 1 or more, found %d", options.looks);
   if (model_parse_isa(options.isa, &isa))
     cli_usage(&command, "--isa expects auto, scalar, avx2 or avx512, found '%s'", options.isa);
   if (!strcmp(options.missing, "skip"))
@@ -325,10 +353,7 @@ int run_main(int argc, char **argv) {
     document_frame *frame = &job.doc.frames[i];
     frame->number = job.frames.files[i].number;
     if (!job.frames.pattern) frame->file = cli_format("%s", job.frames.files[i].path);
-    frame->crop[0] = (double)job.crops[i].x;
-    frame->crop[1] = (double)job.crops[i].y;
-    frame->crop[2] = (double)job.crops[i].width;
-    frame->crop[3] = (double)job.crops[i].height;
+    set_crop(frame, job.crops[i]);
   }
 
   cli_catch_signals();

@@ -14,11 +14,12 @@
 enum { LANES = 8 };
 
 int crops_load(const char *path, const dataset *ds, roto_rect *crops, char *message) {
-  cJSON *root = crops_read(path, message);
-  if (root == NULL) return -1;
+  crop_list list;
+  if (crops_read(path, &list, message) != 0) return -1;
   memset(crops, 0, ds->frame_count * sizeof *crops);
-  for (size_t i = 0; i < ds->frame_count; i++) crops_find(root, (int)ds->frames[i].number, ds->frames[i].image_path, &crops[i]);
-  cJSON_Delete(root);
+  for (size_t i = 0; i < ds->frame_count; i++)
+    crops_find(&list, (int)ds->frames[i].number, ds->frames[i].image_path, &crops[i]);
+  crops_free(&list);
   return 0;
 }
 
@@ -50,7 +51,7 @@ static int find_in_frame(const evaluation *e, size_t i, roto_session *session, r
   image_file file;
   if (image_read(f->image_path, &file, message) != 0) return -1;
   roto_image view = image_view(&file);
-  roto_status status = roto_find_landmarks(session, &view, crop, points);
+  roto_status status = roto_find_landmarks_near(session, &view, &crop, e->crops != NULL ? 0 : 1, points);
   image_free(&file);
   return status == ROTO_OK ? 0 : message_set(message, "%s: %s", f->image_path, roto_status_text(status));
 }

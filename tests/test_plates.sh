@@ -1,0 +1,75 @@
+#!/bin/sh
+# Plates and rough crops on a rendered shot: tests/test_plates.sh FOLDER, where FOLDER holds the programs.
+#
+# The demo's model looks at 8 frames of a shot that it was not trained on.
+set -u
+
+build=$(cd "$1" && pwd)
+model=$(pwd)/demo/puppet.roto
+passed=0
+failed=0
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+cd "$work" || exit 1
+
+pass() { passed=$((passed + 1)); }
+fail() {
+  failed=$((failed + 1))
+  echo "FAILED: $*"
+  head -n 5 out err
+}
+# expect STATUS PATTERN ARGUMENT...: run roto; the status must be this, stdout and stderr together must match.
+expect() {
+  status=$1 pattern=$2
+  shift 2
+  timeout 120 "$build/roto" "$@" >out 2>err
+  found=$?
+  if [ $found = "$status" ] && cat out err | grep -Eq -- "$pattern"; then pass; else fail "roto $* (exit status $found, expected $status and '$pattern')"; fi
+}
+# found OPTION...: the error of a run with these options, percent of the distance between the eyes.
+found() {
+  rm -f doc.roto.json
+  expect 0 '8 frames' run "$@" --model "$model" -o doc.roto.json
+  error=$("$build/roto" eval doc.roto.json --truth shot --json 2>err | sed 's/.*"nme_percent": *\([0-9.]*\).*/\1/')
+}
+# as_good OPTION...: the error with these options is at most 10 % above that of the shot's own crops.
+as_good() {
+  found "$@"
+  if awk "BEGIN {exit !($error > 0 && $error < 1.1 * $own)}"; then pass; else fail "error $error instead of $own: $*"; fi
+}
+same() {
+  if cmp -s "$1" "$2"; then pass; else fail "$1 and $2 differ"; fi
+}
+# crops X Y S: crop.json with each rectangle moved by parts X, Y of its side and its side times S.
+crops() {
+  sed 's/[],[{}]/ /g' shot/crop.json | awk -v x="$1" -v y="$2" -v s="$3" '
+    BEGIN {printf "{"}
+    NF == 5 {printf "%s%s [%.2f, %.2f, %.2f, %.2f]", n++ ? ",\n" : "", $1, $2 + $4 * x + $4 * (1 - s) / 2,
+      $3 + $5 * y + $5 * (1 - s) / 2, $4 * s, $5 * s}
+    END {printf "}\n"}' >crop.json
+}
+
+"$build/roto-train" demo -o shot --frames 8 --first-frame 1001 --seed 5150 >out 2>err || fail 'no shot'
+plate='shot/image-shot0-frame####.png'
+
+# A crop that is off by 15 % of its size, or 0.8 to 1.3 times as large, or follows from the first frame, is as good as a right one.
+found "$plate" --crops shot/crop.json
+own=$error
+for off in '0.15 0 1' '-0.15 0 1' '0 0.15 1' '0 -0.15 1' '0 0 0.8' '0 0 1.3' '0.15 -0.15 1.3' '-0.15 0.15 0.8' '0.2 0.2 2'; do
+  crops $off
+  as_good "$plate" --crops crop.json
+done
+found "$plate" --crops crop.json --looks 1
+if awk "BEGIN {exit !($error > 3 * $own)}"; then pass; else fail "one look at a bad crop was good: these tests tell nothing"; fi
+first=$(sed -n 's/.*1001": \[\(.*\)\].*/\1/p' shot/crop.json | tr -d ' ')
+as_good "$plate" --crop "$first" --follow
+cp doc.roto.json followed.roto.json
+printf '{"1001": [%s]}' "$first" >first.json
+as_good "$plate" --crops first.json --follow --threads 1
+same doc.roto.json followed.roto.json
+sed -n 's/.*"\(100[18]\)": \(.*\)[,}]$/"\1": \2/p' shot/crop.json | paste -sd, | sed 's/.*/{"keys": {&}}/' >keys.json
+as_good "$plate" --crops keys.json
+as_good "$plate" --crops shot/revec_shapes-shot0-frame1003.json # a garbage matte around the eyes and brows
+
+echo "test_plates: $passed passed, $failed failed, 0 skipped"
+[ $failed = 0 ]
