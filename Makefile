@@ -50,11 +50,17 @@ $(DEPS)/test.stamp: tools/setup.sh | $(DEPS)/build.stamp
 $(BUILD)/%.o: %.c | $(DEPS)/build.stamp
 	@mkdir -p $(@D)
 	$(COMPILE) -c -o $@ $<
-# A template that roto-train carries inside: each line of the file as a string literal.
+# Files that the programs carry inside: each line as a string literal.
+LITERAL = @mkdir -p $(@D); sed 's/["\\]/\\&/g; s/.*/"&\\n"/' $< > $@
+EXPORT_SCRIPTS := nuke natron blender after_effects
 $(BUILD)/puppet27.inc: trainer/templates/puppet27.json
-	@mkdir -p $(@D)
-	sed 's/["\\]/\\&/g; s/.*/"&\\n"/' $< > $@
+	$(LITERAL)
+$(BUILD)/export_%.inc: tools/export_scripts/%.py
+	$(LITERAL)
+$(BUILD)/export_%.inc: tools/export_scripts/%.jsx
+	$(LITERAL)
 $(BUILD)/trainer/demo_shots.o: $(BUILD)/puppet27.inc
+$(BUILD)/tools/export_scripts.o: $(EXPORT_SCRIPTS:%=$(BUILD)/export_%.inc)
 
 # By its full name: `roto.h` alone is the target that makes it anew, which no build does unasked (check-sync would pass).
 $(BUILD)/roto.o: $(CURDIR)/roto.h | $(DEPS)/build.stamp

@@ -3,10 +3,11 @@
 #ifndef ROTO_COMMANDS_H
 #define ROTO_COMMANDS_H
 
-int run_main(int argc, char **argv);   /* roto run */
-int matte_main(int argc, char **argv); /* roto matte */
-int model_main(int argc, char **argv); /* roto model info|selftest */
-int eval_main(int argc, char **argv);  /* roto eval */
-int bench_main(int argc, char **argv); /* roto bench */
+int run_main(int argc, char **argv);    /* roto run */
+int matte_main(int argc, char **argv);  /* roto matte */
+int export_main(int argc, char **argv); /* roto export */
+int model_main(int argc, char **argv);  /* roto model info|selftest */
+int eval_main(int argc, char **argv);   /* roto eval */
+int bench_main(int argc, char **argv);  /* roto bench */
 
 #endif

@@ -6,7 +6,8 @@
 # machine's own apt sources, read again as source entries in a private apt configuration under FOLDER, and compiled into
 # FOLDER/libcjson.a.  Nothing outside FOLDER is changed by that part, and it needs no root.
 #
-# `test` adds what the test suite needs: clang with its sanitizers, a C++ compiler, OpenMP for clang.
+# `test` adds what the test suite needs: clang with its sanitizers, a C++ compiler, OpenMP for clang, and Python, node, Lua and
+# xmllint to read what `roto export` writes.
 # Stamp files make a second run immediate, and an offline one possible once the first has succeeded.
 set -eu
 
@@ -14,7 +15,7 @@ deps=$1
 packages='gcc make libc6-dev libstb-dev dpkg-dev'
 stamp=$deps/build.stamp
 if [ "${2:-}" = test ]; then
-  packages="$packages g++ clang libclang-rt-dev libomp-dev binutils"
+  packages="$packages g++ clang libclang-rt-dev libomp-dev binutils python3 nodejs lua5.4 libxml2-utils"
   stamp=$deps/test.stamp
 fi
 mkdir -p "$deps"

@@ -1,0 +1,115 @@
+#!/bin/sh
+# `roto export`: every host's file is read back and compared with the document: tests/test_export.sh FOLDER
+#
+# Python, node and Lua stand in for the hosts (tests/hosts/): they accept only what the hosts' references document, and evaluate
+# the curves in every frame.  Blender and melt are asked by `make check-hosts`.
+set -u
+
+bin=$(cd "$1" && pwd)
+root=$(pwd)
+passed=0
+failed=0
+skipped=0
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+cd "$work" || exit 1
+export PYTHONDONTWRITEBYTECODE=1
+
+pass() { passed=$((passed + 1)); }
+fail() {
+  failed=$((failed + 1))
+  echo "FAILED: $*"
+  head -n 12 out err
+}
+expect() { # STATUS PATTERN ARGUMENT...
+  status=$1 pattern=$2
+  shift 2
+  timeout 60 "$bin/roto" export "$@" >out 2>err
+  found=$?
+  if [ $found = "$status" ] && cat out err | grep -Eq -- "$pattern"; then pass; else fail "roto export $* (exit status $found, expected $status and '$pattern')"; fi
+}
+runs() { # COMMAND...
+  if "$@" >out 2>err; then pass; else fail "$*"; fi
+}
+has() {
+  command -v "$1" >/dev/null && return
+  echo "SKIP $2: no $1"
+  skipped=$((skipped + 1))
+  return 1
+}
+
+"$bin/roto-train" demo -o shot --frames 24 --hold 1 --first-frame 1001 --seed 4201 --size 160x120 >out 2>err || fail demo
+has python3 'all of it' || { echo "test_export: $passed passed, $failed failed, $skipped skipped"; exit 0; }
+runs python3 "$root/tests/hosts/vary.py" shot/truth.roto.json shot.roto.json
+
+# read HOST READER FILE: with a key in every frame, and with few; both within 0.01 px of what was asked for.
+read_back() {
+  for tolerance in 0 0.2; do
+    expect 0 'keys [0-9]+ -> [0-9]+, at most 0\.[0-9]+ px' shot.roto.json --to "$1" -o "$3" --tolerance $tolerance
+    runs python3 "$root/tests/hosts/check.py" "$2" shot.roto.json "$3" "$(echo "$tolerance 0.01" | awk '{print $1 + $2}')"
+  done
+}
+for python in python3 python3.7 python3.11; do
+  command -v $python >/dev/null && $python -c '' 2>err && for file in nuke natron blender; do
+    runs $python -c "import ast, sys; ast.parse(open(sys.argv[1]).read())" "$root/tools/export_scripts/$file.py"
+  done
+done
+read_back nuke nuke shot.py
+read_back nuke nuke-deaf shot.py
+read_back natron natron shot_natron.py
+if has node 'After Effects'; then read_back ae ae shot.jsx; fi
+if has lua5.4 'Fusion'; then read_back fusion fusion shot.setting; fi
+read_back fxs fxs shot.fxs
+read_back mlt mlt shot.mlt
+read_back svg svg shot.svg
+if has xmllint 'XML'; then runs xmllint --noout shot.fxs shot.mlt shot.svg; fi
+expect 0 'no open shapes; .nose_seam. is left out' shot.roto.json --to mlt -o shot.mlt
+expect 0 'left_eyebrow. is written with a hard edge' shot.roto.json --to fxs -o shot.fxs
+expect 0 '27 landmarks, 23 frames' shot.roto.json --to nuke-tracker -o tracks.nk
+runs python3 "$root/tests/hosts/check.py" nuke-tracker shot.roto.json tracks.nk 0.01
+expect 0 'keys_before":150,"keys_after":[0-9]+,"error_px":0' shot.roto.json --to blender -o shot_blender.py --json
+
+# Names that need quoting, and a layer's name.
+python3 - <<'END'
+import json
+text = open('shot.roto.json').read()
+open('odd.roto.json', 'w').write(text.replace('"left_eye"', json.dumps('a "<&>; {left} eye')))
+END
+for host in nuke natron ae fusion fxs mlt svg; do expect 0 'keys' odd.roto.json --to $host -o odd.$host --name 'O"<&'; done
+for host in nuke natron ae fxs mlt; do runs python3 "$root/tests/hosts/check.py" $host odd.roto.json odd.$host 0.11; done
+if has xmllint 'XML'; then runs xmllint --noout odd.fxs odd.mlt odd.svg; fi
+
+# Annotation files are training data.
+cp shot/image-*.png shot/character.json . && mkdir data && mv image-*.png character.json data
+expect 0 '7 shapes, 24 frames' shot/truth.roto.json --to json -o 'data/revec_shapes-shot0-frame####.json'
+runs "$bin/roto-train" dataset info data
+if grep -Eq '^total +24 +24 +24' out; then pass; else fail 'dataset info must count 24 frames'; fi
+
+# What goes wrong.
+expect 2 "one of nuke, .*found 'maya'" shot.roto.json --to maya -o x
+expect 2 'one of nuke' shot.roto.json -o x
+expect 2 'expected -o' shot.roto.json --to nuke
+expect 2 'tolerance expects' shot.roto.json --to nuke -o x --tolerance -1
+expect 2 'names one file for 23 frames' shot.roto.json --to json -o x.json
+expect 3 "no frame shows a shape 'ear'" shot.roto.json --to nuke -o x --shapes left_eye,ear
+expect 3 'none.roto.json' none.roto.json --to nuke -o x
+expect 5 'ERROR' shot.roto.json --to nuke -o /proc/none/x
+python3 - <<'END'
+import json
+doc = json.load(open('shot.roto.json'))
+for frame in doc['frames'][3:]:
+    shape = frame['shapes']['left_eye']
+    if shape.get('visible', True):
+        a = shape['segments'][-1]
+        shape['segments'].append([[a[0][2], 0, a[0][2], 0], [a[1][2], 0, a[1][2], 0]])
+json.dump(doc, open('changing.roto.json', 'w'))
+for frame in doc['frames']:
+    frame['shapes'] = {}
+json.dump(doc, open('points.roto.json', 'w'))
+END
+expect 3 "'left_eye' has 6 vertices in frame 1001 and 7 in frame 1004" changing.roto.json --to nuke -o x
+expect 3 'no shapes to export, only points' points.roto.json --to nuke -o x
+if [ ! -e x ]; then pass; else fail 'a file was left behind'; fi
+
+echo "test_export: $passed passed, $failed failed, $skipped skipped"
+[ $failed = 0 ]
