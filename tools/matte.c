@@ -180,7 +180,12 @@ static void write_frames(matte_job *job) {
   for (size_t i = 0; i < job->frame_count; ++i) {
     char message[MESSAGE_SIZE];
     size_t drawn = 0;
-    if (job->failed || cli_interrupted()) continue;
+    int stop;
+#ifdef _OPENMP
+#pragma omp critical
+#endif
+    stop = job->failed;
+    if (stop || cli_interrupted()) continue;
     int result = write_frame(job, job->frames[i], &drawn, message);
 #ifdef _OPENMP
 #pragma omp critical
