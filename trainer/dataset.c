@@ -146,6 +146,39 @@ void dataset_free(dataset *ds) {
   memset(ds, 0, sizeof *ds);
 }
 
+/* Room for `more` elements behind `count`. */
+static int grow_list(void *list, size_t count, size_t more, size_t size) {
+  void *grown = realloc(*(void **)list, (count + more + 1) * size);
+  if (!grown) return -1;
+  *(void **)list = grown;
+  return 0;
+}
+
+int dataset_append(dataset *ds, dataset *more, char *message) {
+  size_t i;
+  if (grow_list(&ds->frames, ds->frame_count, more->frame_count, sizeof *ds->frames) ||
+      grow_list(&ds->shots, ds->shot_count, more->shot_count, sizeof *ds->shots) ||
+      grow_list(&ds->issues, ds->issue_count, more->issue_count, sizeof *ds->issues))
+    return no_memory("list of frames", message);
+  for (i = 0; i < more->frame_count; ++i) {
+    more->frames[i].shot += (uint32_t)ds->shot_count;
+    ds->frames[ds->frame_count + i] = more->frames[i];
+  }
+  for (i = 0; i < more->issue_count; ++i) {
+    more->issues[i].shot += (uint32_t)ds->shot_count;
+    ds->issues[ds->issue_count + i] = more->issues[i];
+  }
+  for (i = 0; i < more->shot_count; ++i) ds->shots[ds->shot_count + i] = more->shots[i];
+  ds->frame_count += more->frame_count;
+  ds->shot_count += more->shot_count;
+  ds->issue_count += more->issue_count;
+  ds->dropped_count += more->dropped_count;
+  ds->landmark_count = more->landmark_count;
+  more->frame_count = more->shot_count = more->issue_count = 0;
+  dataset_free(more);
+  return 0;
+}
+
 /* ---- file names ---- */
 
 /* <kind>-<shot>-frame<digits>.<extension>; a shot's name may hold hyphens itself. */

@@ -89,6 +89,9 @@ int dataset_write_annotation(const char *path, const character *ch, const frame 
  * none is left or memory runs out. */
 int dataset_cache(dataset *ds, void (*run)(void *user, size_t count, roto_task task, void *context), void *user, char *message);
 
+/* Move all of `more` (left zero) behind what *ds holds; both loaded with the same template.  -1 if memory ran out. */
+int dataset_append(dataset *ds, dataset *more, char *message);
+
 void dataset_free(dataset *ds); /* leaves it zero */
 
 #endif

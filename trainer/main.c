@@ -59,7 +59,8 @@ static int landmarks_main(int argc, char **argv) {
       {"--wing-epsilon", CLI_FLOAT, &o.loss.wing_epsilon, "E", "wing loss: curvature, hundredths of the crop"},
       {"--heat", CLI_FLOAT, &o.loss.heat_weight, "W", "weight of the heat maps' cross entropy"},
       {"--heat-sigma", CLI_FLOAT, &o.loss.heat_sigma, "S", "deviation of its target, cells"},
-      {"--paper", CLI_FLAG, &paper, NULL, "the paper's recipe: L1, Adam, rate 1e-3 and its schedule"},
+      {"--part-scale", CLI_FLAG, &o.part_scale, NULL, "scale-aware loss: a part's errors count by its size"},
+      {"--paper", CLI_FLAG, &paper, NULL, "the paper's recipe: scale-aware L1, Adam, rate 1e-3 and its schedule"},
       AUGMENT_CLI(a),
       {"--backgrounds", CLI_STRING, &o.backgrounds, "DIR", "augmentation: pictures for backgrounds and occluders"},
       {"--seed", CLI_INTEGER, &o.seed, "N", "of weights, order and augmentation (default 1)"},
@@ -73,24 +74,26 @@ static int landmarks_main(int argc, char **argv) {
       {"--quiet", CLI_FLAG, &o.quiet, NULL, "print nothing but errors"},
   };
   const cli_command command = {
-      "roto-train landmarks", "DATA -o MODEL.roto",
-      "Train a landmark model on a folder of annotated shots.  An interrupted run goes on when the command is repeated, and "
+      "roto-train landmarks", "DATA... -o MODEL.roto",
+      "Train a landmark model on folders of annotated shots.  An interrupted run goes on when the command is repeated, and "
       "ends with the same bits.",
       "roto-train landmarks shots --validation held_out -o puppet.roto", OPTIONS(options)};
   int count = cli_parse(&command, argc, argv);
-  if (count != 1) cli_usage(&command, "expected one folder of shots, found %d", count);
+  if (count < 1) cli_usage(&command, "expected folders of shots");
   if (o.output == NULL) cli_usage(&command, "-o MODEL.roto is missing");
   if (o.epochs < 1 || o.batch < 1 || o.evaluate_every < 1 || o.size < 0 || o.size > (int)ROTO_MAX_SIZE)
     cli_usage(&command, "--epochs, --batch and --evaluate-every must be at least 1, --size 0 to %u", ROTO_MAX_SIZE);
   if (o.freeze < 0 || (o.freeze > 0 && o.from == NULL)) cli_usage(&command, "--freeze must be 0 or more, and needs --from");
   if (!(o.rate > 0) || !(a->margin >= 1)) cli_usage(&command, "--rate must be positive, --margin at least 1");
-  o.data = argv[0];
+  o.data = argv;
+  o.data_count = (size_t)count;
   static const char *const schedules[] = {"paper", "cosine"}, *const losses[] = {"l1", "wing"};
   o.schedule = choice("--schedule", schedule, schedules, 2) == 0 ? SCHEDULE_PAPER : SCHEDULE_COSINE;
   o.loss.kind = choice("--loss", loss, losses, 2) == 0 ? LOSS_L1 : LOSS_WING;
   if (paper) {
     o.schedule = SCHEDULE_PAPER;
     o.loss.kind = LOSS_L1;
+    o.part_scale = 1;
     o.loss.heat_weight = 0;
     o.rate = 1e-3;
     o.weight_decay = 0;

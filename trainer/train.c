@@ -256,7 +256,8 @@ static uint64_t hash_configuration(const run *r, const char *text) {
                       o->loss.heat_weight,
                       o->loss.heat_sigma,
                       o->evaluate_every,
-                      o->freeze};
+                      o->freeze,
+                      o->part_scale};
   uint64_t h = hash_text(hash_text(0xcbf29ce484222325u, text), compute_isa(r->cp)) ^ r->trunk.hash;
   const unsigned char *bytes = (const unsigned char *)numbers;
   for (size_t i = 0; i < sizeof numbers; i++) h = rng_mix(h ^ bytes[i]);
@@ -304,13 +305,45 @@ static void build_network(run *r, const char *text, uint32_t size) {
   if (r->o->from != NULL) trunk_fill(&r->trunk, &r->net);
 }
 
+/* w_part * w_point of each landmark, of mean 1.  The paper's loss is "scale-aware": an error weighs by the size of its part,
+ * here the mean over the frames of the longer side of the part's box, in crops. */
+static void choose_weights(run *r) {
+  const character *ch = &r->ch;
+  double size[ROTO_MAX_LANDMARKS] = {0}, sum = 0;
+  for (uint32_t part = 0; part < ch->part_count; part++) {
+    double total = 0;
+    size_t count = 0;
+    for (size_t i = 0; r->o->part_scale && i < r->ds.frame_count; i++) {
+      const frame *f = &r->ds.frames[i];
+      float low[2] = {INFINITY, INFINITY}, high[2] = {-INFINITY, -INFINITY};
+      for (uint32_t k = 0; k < ch->landmark_count; k++)
+        for (int axis = 0; ch->landmarks[k].part == part && (f->valid[k] || f->hidden[k]) && axis < 2; axis++) {
+          low[axis] = fminf(low[axis], f->points[2 * k + (uint32_t)axis]);
+          high[axis] = fmaxf(high[axis], f->points[2 * k + (uint32_t)axis]);
+        }
+      float side = fmaxf(high[0] - low[0], high[1] - low[1]);
+      if (side > 0) total += (double)(side / fmaxf(f->box.width, f->box.height)), count++;
+    }
+    size[part] = count > 0 ? total / (double)count : 1;
+  }
+  for (uint32_t k = 0; k < ch->landmark_count; k++) {
+    const roto_landmark *l = &ch->landmarks[k];
+    sum += (double)(r->point_weight[k] = l->weight * ch->parts[l->part].weight / (float)size[l->part]);
+  }
+  for (uint32_t k = 0; k < ch->landmark_count; k++) r->point_weight[k] *= (float)(ch->landmark_count / sum);
+}
+
 static void set_up(run *r) {
   const train_options *o = r->o;
   char message[MESSAGE_SIZE];
-  char *template_path = o->character != NULL ? cli_format("%s", o->character) : cli_format("%s/character.json", o->data);
+  char *template_path = o->character != NULL ? cli_format("%s", o->character) : cli_format("%s/character.json", o->data[0]);
   if (character_load(template_path, &r->ch, message) != 0) cli_fail(EXIT_INPUT, "%s", message);
   free(template_path);
-  load_frames(r, o->data, &r->ds);
+  for (size_t i = 0; i < o->data_count; i++) {
+    dataset more = {0};
+    load_frames(r, o->data[i], &more);
+    if (dataset_append(&r->ds, &more, message) != 0) cli_fail(EXIT_FAILED, "%s", message);
+  }
   if (o->validation != NULL) load_frames(r, o->validation, &r->validation);
   if (o->backgrounds != NULL && backgrounds_load(o->backgrounds, &r->backdrops, message) != 0)
     cli_fail(EXIT_INPUT, "%s", message);
@@ -341,10 +374,7 @@ static void set_up(run *r) {
   r->order = cli_alloc(r->ds.frame_count, sizeof *r->order);
   r->dy = real_alloc(batch * value_stride(out->c));
   if (net_probability(&r->net) != NULL) r->dlogit = real_alloc(batch * n * head->h * head->w);
-  double sum = 0;
-  for (size_t k = 0; k < n; k++)
-    sum += (double)(r->point_weight[k] = r->ch.landmarks[k].weight * r->ch.parts[r->ch.landmarks[k].part].weight);
-  for (size_t k = 0; k < n; k++) r->point_weight[k] *= (float)((double)n / sum);
+  choose_weights(r);
   r->batch_count = r->ds.frame_count / batch > 0 ? r->ds.frame_count / batch : 1;
   r->checkpoint = cli_format("%s.checkpoint", o->output);
   r->log = cli_format("%s.csv", o->output);

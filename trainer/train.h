@@ -9,19 +9,22 @@
 #include "optimizer.h"
 
 typedef struct train_options {
-  const char *data, *validation; /* folders of shots; validation may be NULL */
-  const char *character;         /* character.json; NULL: the one in `data` */
-  const char *output;            /* the .roto file */
-  const char *net;               /* a name or text of architectures.h */
-  const char *from;              /* a model whose trunk to start from, with the head of `net` (text: all of it); or NULL */
-  const char *backgrounds;       /* folder of pictures for the augmentation; NULL: plain colours */
-  int freeze;                    /* epochs before that trunk is trained too */
+  char *const *data; /* folders of shots */
+  size_t data_count;
+  const char *validation;  /* another, or NULL */
+  const char *character;   /* character.json; NULL: the one in the first folder */
+  const char *output;      /* the .roto file */
+  const char *net;         /* a name or text of architectures.h */
+  const char *from;        /* a model whose trunk to start from, with the head of `net` (text: all of it); or NULL */
+  const char *backgrounds; /* folder of pictures for the augmentation; NULL: plain colours */
+  int freeze;              /* epochs before that trunk is trained too */
   const char *name, *description;
   int size;                          /* of the square input; 0: the configuration's own */
   int epochs, batch, evaluate_every; /* evaluation: in epochs */
   double rate, weight_decay, average;
   schedule_kind schedule;
   loss_options loss;
+  int part_scale; /* 1: w_part over the parts' mean size as well, so that small parts count as much as large ones */
   augment_options augment;
   int seed;
   double checkpoint_seconds; /* between checkpoints */
