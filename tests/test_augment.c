@@ -209,6 +209,7 @@ static void covered_landmarks_can_be_left_out(void) {
   }
   CHECK(covered > 100 && covered < 700, "%d of 1000", covered);
   CHECK(wrong == 0, "%d", wrong);
+  free(pixels);
 }
 
 static void clouds_are_soft_and_varied(void) {

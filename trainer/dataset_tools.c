@@ -23,10 +23,6 @@
 
 /* ---- shared by the commands ---- */
 
-static void make_folder(const char *path) {
-  if (mkdir(path, 0777) && errno != EEXIST) cli_fail(EXIT_WRITE, "%s: cannot make the folder: %s", path, strerror(errno));
-}
-
 static int exists(const char *path) {
   struct stat there;
   return stat(path, &there) == 0;
@@ -56,7 +52,7 @@ static void start_output(const char *out, const char *in, const character *ch) {
   struct stat a, b;
   if (stat(out, &a) == 0 && stat(in, &b) == 0 && a.st_dev == b.st_dev && a.st_ino == b.st_ino)
     cli_fail(EXIT_USAGE, "-o %s: is the folder that is read; name another one", out);
-  make_folder(out);
+  cli_make_folder(out);
   if (character_write(path, ch, message)) cli_fail(EXIT_WRITE, "%s", message);
   free(path);
 }
@@ -64,7 +60,7 @@ static void start_output(const char *out, const char *in, const character *ch) {
 /* OUT/<shot>/<kind>-<shot>-frameNNN<extension>, for free(). */
 static char *output_path(const char *out, const char *kind, const char *shot, uint32_t number, const char *extension) {
   char *folder = cli_format("%s/%s", out, shot), *path;
-  make_folder(folder);
+  cli_make_folder(folder);
   path = cli_format("%s/%s-%s-frame%03u%s", folder, kind, shot, number, extension);
   free(folder);
   return path;

@@ -807,8 +807,7 @@ int demo_main(int argc, char **argv) {
     cli_usage(&command, "--set: expected interior, night, exterior, green or curtain, found '%s'", set);
   o.width = width, o.height = height, o.frames = frames, o.first_frame = first_frame, o.hold = hold, o.close = close;
   o.parallel = run_parallel;
-  if (shots > 1 && mkdir(dir, 0777) != 0 && errno != EEXIST)
-    cli_fail(EXIT_WRITE, "%s: cannot make the folder: %s", dir, strerror(errno));
+  cli_make_folder(dir);
   for (int i = 0; i < shots; i++) {
     char message[MESSAGE_SIZE], path[1024], name[32];
     double start = cli_seconds();

@@ -12,6 +12,7 @@
 #include "dataset_tools.h"
 #include "demo_shots.h"
 #include "evaluate.h"
+#include "experiment.h"
 #include "import.h"
 #include "metrics.h"
 #include "synth.h"
@@ -90,14 +91,7 @@ static int landmarks_main(int argc, char **argv) {
   static const char *const schedules[] = {"paper", "cosine"}, *const losses[] = {"l1", "wing"};
   o.schedule = choice("--schedule", schedule, schedules, 2) == 0 ? SCHEDULE_PAPER : SCHEDULE_COSINE;
   o.loss.kind = choice("--loss", loss, losses, 2) == 0 ? LOSS_L1 : LOSS_WING;
-  if (paper) {
-    o.schedule = SCHEDULE_PAPER;
-    o.loss.kind = LOSS_L1;
-    o.part_scale = 1;
-    o.loss.heat_weight = 0;
-    o.rate = 1e-3;
-    o.weight_decay = 0;
-  }
+  if (paper) train_as_paper(&o);
   compute *cp = start_compute(threads, isa);
   int status = train_run(cp, &o);
   compute_free(cp);
@@ -220,6 +214,7 @@ static const struct {
 } commands[] = {
     {"landmarks", landmarks_main, "train a landmark model on annotated shots"},
     {"eval", eval_main, "measure a model on annotated shots"},
+    {"experiment", experiment_main, "the paper's tables on shots of one's own"},
     {"import", import_main, "make a model of a network trained elsewhere (ONNX)"},
     {"revectorize", revectorize_main, "turn drawn shapes into landmarks and shapes on the template's vertices"},
     {"augment", augment_main, "draw training samples as the network will see them"},

@@ -679,7 +679,7 @@ int synth_main(int argc, char **argv) {
   backgrounds backdrops;
   if (folder && backgrounds_load(folder, &backdrops, message) != 0) cli_fail(EXIT_INPUT, "%s", message);
   if (folder) o.backdrops = &backdrops;
-  if (mkdir(dir, 0777) != 0 && errno != EEXIST) cli_fail(EXIT_WRITE, "%s: cannot make the folder: %s", dir, strerror(errno));
+  cli_make_folder(dir);
   if (template_path) {
     char *path = cli_format("%s/character.json", dir);
     if (character_write(path, &ch, message) != 0) cli_fail(EXIT_WRITE, "%s", message);

@@ -41,6 +41,15 @@ train_options train_defaults(void) {
   return o;
 }
 
+void train_as_paper(train_options *o) {
+  o->schedule = SCHEDULE_PAPER;
+  o->loss.kind = LOSS_L1;
+  o->loss.heat_weight = 0;
+  o->part_scale = 1;
+  o->rate = 1e-3;
+  o->weight_decay = 0;
+}
+
 typedef struct run {
   const train_options *o;
   compute *cp;

@@ -34,6 +34,9 @@ typedef struct train_options {
 
 train_options train_defaults(void);
 
+/* The paper's recipe (supplement, section "optimiser"): Adam at 1e-3 with its schedule, scale-aware L1. */
+void train_as_paper(train_options *o);
+
 /* Train, or go on from OUTPUT.checkpoint, and write OUTPUT, OUTPUT.csv and OUTPUT.png.  The same options, data and seed give
  * the same bytes of OUTPUT on any number of threads, interrupted or not.  Returns an exit status of tools/cli.h. */
 int train_run(compute *cp, const train_options *o);

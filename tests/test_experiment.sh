@@ -1,0 +1,59 @@
+#!/bin/sh
+# `roto-train experiment` and training on several folders: tests/test_experiment.sh FOLDER, where FOLDER holds the programs.
+#
+# The demo's puppet stands in for a film: three rendered shots, a fourth for its renders; the network is as small as can be.
+set -u
+
+folder=$(cd "$1" && pwd)
+passed=0
+failed=0
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+cd "$work" || exit 1
+
+# expect STATUS PATTERN ARGUMENT...: roto-train's exit status must be this, stdout and stderr together must match.
+expect() {
+  status=$1 pattern=$2
+  shift 2
+  timeout 120 "$folder/roto-train" "$@" >out 2>err
+  found=$?
+  if [ $found = "$status" ] && cat out err | grep -Eq -- "$pattern"; then passed=$((passed + 1)); else
+    failed=$((failed + 1))
+    echo "FAILED: roto-train $* (exit status $found, expected $status and '$pattern')"
+    tail -n 5 out err
+  fi
+}
+check() { if eval "$1"; then passed=$((passed + 1)); else failed=$((failed + 1)) && echo "FAILED: $1"; fi; }
+
+expect 0 . demo -o film --shots 4 --frames 3 --size 96x96 --close --seed 70
+mkdir renders && mv film/shot3 renders/CG
+small='--net=act relu conv 3 2 8 conv 3 2 8 points 3'
+run() { expect "$1" "$2" experiment "$3" film --synth renders/CG -o results --size 32 --samples 12 --batch 4 "$small" $4; }
+
+run 0 '^. 2 shots . [0-9.]+ . [0-9.]+ . [0-9.]+ . [0-9.]+ .' 2 '--test shot1'
+check '[ $(grep -c "^| [0-9s]" results/experiment2-own-shot1.md) = 3 ]' # synth only, 1 and 2 shots: the film has no more
+check '[ -s results/experiment2-own-shot1.png ] && grep -q pose_mae_px results/experiment2-own-shot1.json'
+check '! grep -q nan results/experiment2-own-shot1.json'
+check '[ $(ls results/*.roto | wc -l) = 3 ]'
+stamp=$(cksum results/*.roto)
+run 0 'no scale-aware' 3 '--test shot1' # shares models with the table before
+check '[ $(ls results/*.roto | wc -l) = 8 ]'
+run 0 'augmented, 1 shot . synth' 1 '--test shot1'
+check '[ "$stamp" = "$(cksum $(echo "$stamp" | sed "s/.* //"))" ]' # what was there is only measured again
+before=$(cat results/experiment2-own-shot1.md)
+run 0 . 2 '--test shot1'
+check '[ "$before" = "$(cat results/experiment2-own-shot1.md)" ]'
+check '! grep -q epoch out'
+
+run 3 'no such shot' 2 '--test shot9'
+run 2 'tested on' 2 '--test shot1 --order shot0,shot1'
+run 2 'experiments 1, 2 and 3' 4 '--test shot1'
+
+# Two folders are trained on as one.
+expect 0 'frames' landmarks film/shot0 film/shot1 --character film/character.json --size 32 --epochs 1 --batch 4 "$small" -o two.roto
+check '[ $(grep -c "3 frames, 0 not usable" out) = 2 ]'
+expect 3 'shot9' landmarks film/shot0 film/shot9 --character film/character.json --size 32 --epochs 1 "$small" -o none.roto
+check '[ ! -e none.roto ]'
+
+echo "test_experiment: $passed passed, $failed failed, 0 skipped"
+[ $failed = 0 ]
