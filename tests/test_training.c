@@ -561,6 +561,7 @@ static void roto_run_agrees_with_eval(void) {
   const char *const find[] = {"run",     in_folder("held/image-held-frame%%03d.ppm"),
                               "--model", model_path,
                               "--crops", in_folder("crops.json"),
+                              "--looks", "1",
                               "-o",      in_folder("held.roto.json"),
                               NULL};
   int status = run(runner, find);
@@ -579,8 +580,7 @@ static void roto_run_agrees_with_eval(void) {
     CHECK(worst <= 0.01, "%g px", worst);
     document_free(&doc);
   }
-  const char *const evaluate[] = {
-      "eval", "--model", model_path, "--data", in_folder("held"), "--crop", in_folder("crops.json"), "--json", NULL};
+  const char *const evaluate[] = {"eval", "--model", model_path, "--data", in_folder("held"), "--json", NULL};
   CHECK(run(trainer, evaluate) == 0);
   CHECK(fabs(json_value(NULL, "nme_percent") - log_value(model_path, -1, 3)) <= 0.001);
   free(json);
