@@ -204,6 +204,12 @@ typedef struct roto_point {
   float confidence; /* 0..1, = 1 / (1 + error / (1 % of the longer side of the crop)) */
 } roto_point;
 
+/* A vertex of a roto shape.  Tangents are relative to the vertex: the segment from vertex a to vertex b has the control points
+ * a, a + a.out, b + b.in, b.  `feather` is the width in pixels of the soft edge here: > 0 outwards, < 0 inwards, 0 hard. */
+typedef struct roto_vertex {
+  double x, y, in_x, in_y, out_x, out_y, feather;
+} roto_vertex;
+
 /* What a model is, for people and for tools.  Pointers live as long as the model. */
 typedef struct roto_info {
   const char *name, *description;
@@ -214,6 +220,8 @@ typedef struct roto_info {
   uint32_t landmark_count; /* N; 0: a bare network, for roto_infer alone */
   uint32_t output_count;   /* floats the network returns: 2N (x, y) or 3N (x, y, spread), in units of the crop; N = 0: any */
   uint32_t part_count, shape_count;
+  uint32_t vertex_count;                   /* of all shapes together: what roto_find_shapes writes */
+  uint32_t shape_net_count;                /* networks that draw shapes; 0: the model finds landmarks alone */
   uint64_t parameter_count, multiply_adds; /* of one inference */
   size_t session_size;                     /* bytes of one session */
   roto_isa isa;                            /* kernels in use */
@@ -251,6 +259,11 @@ ROTO_API roto_status roto_get_landmark(const roto_model *model, uint32_t index, 
 ROTO_API roto_status roto_get_part(const roto_model *model, uint32_t index, roto_part *part);
 ROTO_API roto_status roto_get_shape(const roto_model *model, uint32_t index, roto_shape *shape);
 
+/* The landmarks that a shape depends on, its two extreme ones first: moving another one does not change it.  `landmarks` lives as
+ * long as the model; *count is 0 for a shape that the model does not predict. */
+ROTO_API roto_status roto_get_shape_landmarks(const roto_model *model, uint32_t index, const uint32_t **landmarks,
+                                              uint32_t *count);
+
 /* A session holds the workspace of one running network.  The model must outlive it. */
 ROTO_API size_t roto_session_size(const roto_model *model); /* bytes for roto_session_options.memory */
 ROTO_API roto_status roto_session_create(const roto_model *model, const roto_session_options *options, roto_session **session);
@@ -271,6 +284,16 @@ ROTO_API roto_status roto_find_landmarks_near(roto_session *session, const roto_
  * models of one landmark: its size is 0 then, as it is for NULL. */
 ROTO_API roto_rect roto_fit_crop(const roto_model *model, const roto_point *points);
 
+/* Draw shape `index` of the template through the landmarks it depends on (roto_get_shape_landmarks); of `points`, landmark_count
+ * entries, only their places are read.  `vertices` receives the shape's vertices in the points' unit; one that is a landmark lies
+ * exactly on it.  A few microseconds: fit for redrawing while an artist drags a point.  ROTO_ERR_ARGUMENT if the model does not
+ * predict this shape or such a landmark is not finite or beyond 1e9.  Allocates nothing. */
+ROTO_API roto_status roto_predict_shape(roto_session *session, uint32_t index, const roto_point *points, roto_vertex *vertices);
+
+/* All shapes of the template, one after the other: roto_info.vertex_count vertices.  Those of a shape that the model does not
+ * predict are zero. */
+ROTO_API roto_status roto_find_shapes(roto_session *session, const roto_point *points, roto_vertex *vertices);
+
 /* The bare network: input [height][width][channels] as roto_info describes, output [output_count] (a map as
  * [height][width][channels]).  Allocates nothing. */
 ROTO_API roto_status roto_infer(roto_session *session, const float *input, float *output);
@@ -284,7 +307,7 @@ ROTO_API void roto_sample(const roto_image *image, const float to_frame[6], roto
 /* The map of roto_sample that roto_find_landmarks uses for a crop: uniform scale, centred, covering the rectangle. */
 ROTO_API void roto_crop_map(roto_rect crop, uint32_t width, uint32_t height, float to_frame[6]);
 
-/* Run the model's own input and compare with its own output: is this machine computing what the trainer's did?
+/* Run the model's own input and compare with its own output, shapes too: is this machine computing what the trainer's did?
  * `difference`, if not NULL, receives the largest absolute difference. */
 ROTO_API roto_status roto_selftest(roto_session *session, float *difference);
 
@@ -297,12 +320,6 @@ ROTO_API roto_isa roto_best_isa(void);            /* what this CPU and operating
 typedef struct roto_cubic {
   double x[4], y[4];
 } roto_cubic;
-
-/* A vertex of a roto shape.  Tangents are relative to the vertex: the segment from vertex a to vertex b has the control points
- * a, a + a.out, b + b.in, b.  `feather` is the width in pixels of the soft edge here: > 0 outwards, < 0 inwards, 0 hard. */
-typedef struct roto_vertex {
-  double x, y, in_x, in_y, out_x, out_y, feather;
-} roto_vertex;
 
 /* The curve of a roto shape: vertex_count segments if closed, one fewer if open. */
 typedef struct roto_path {
@@ -467,6 +484,10 @@ ROTO_API roto_status roto_smooth(const roto_observation *observations, const rot
 #define ROTO_MAX_VERTICES 65536u /* of all shapes */
 #define ROTO_MAX_KNOTS 256u
 #define ROTO_MAX_INPUTS 4u
+#define ROTO_MAX_SHAPE_LANDMARKS 64u        /* of one shape network */
+#define ROTO_MAX_SHAPE_VERTICES 256u        /* of one shape network */
+#define ROTO_MAX_SHAPE_BLOCKS 8u            /* of one shape network */
+#define ROTO_MAX_SHAPE_WIDTH 256u           /* of one shape network */
 #define ROTO_MAX_STRING 4096u               /* bytes of a description or a landmark's rule, with its 0 */
 #define ROTO_MAX_NAME 256u                  /* bytes of any other string, with its 0 */
 #define ROTO_MAX_VALUES (1ull << 28)        /* floats of one value or tensor */
@@ -507,7 +528,7 @@ enum {
 
 #define ROTO_NONE 0xffffffffu /* "no tensor", "no string" */
 
-/* Chunks: a file has exactly these, in this order. */
+/* Chunks: a file has exactly these, in this order; SHAP only if it predicts shapes. */
 #define ROTO_CHUNK(a, b, c, d) ((uint32_t)(a) | (uint32_t)(b) << 8 | (uint32_t)(c) << 16 | (uint32_t)(d) << 24)
 #define ROTO_CHUNK_LIST(X)                                                                     \
   X(META, ROTO_CHUNK('M', 'E', 'T', 'A')) /* name and description */                           \
@@ -517,7 +538,8 @@ enum {
   X(NETW, ROTO_CHUNK('N', 'E', 'T', 'W')) /* nodes */                                          \
   X(TDIR, ROTO_CHUNK('T', 'D', 'I', 'R')) /* where each tensor lies in DATA, and its length */ \
   X(DATA, ROTO_CHUNK('D', 'A', 'T', 'A')) /* tensors, each at a multiple of 64 */              \
-  X(TEST, ROTO_CHUNK('T', 'E', 'S', 'T')) /* self-test: one input, its output, tolerance */
+  X(TEST, ROTO_CHUNK('T', 'E', 'S', 'T')) /* self-test: one input, its output, tolerance */    \
+  X(SHAP, ROTO_CHUNK('S', 'H', 'A', 'P')) /* shape networks, with their own weights */
 enum {
 #define ROTO_CHUNK_ENUM(name, code) ROTO_CHUNK_##name,
   ROTO_CHUNK_LIST(ROTO_CHUNK_ENUM)
@@ -613,13 +635,31 @@ enum {
   ROTO_TEST_SIZE = 16
 };
 
+/* SHAP: head, networks, shapes, landmarks (u32); at the next multiple of 64 weights, then the self-test's shapes (f32). */
+enum { ROTO_SHAPES_NETWORKS = 0 /* u32 */, ROTO_SHAPES_USED = 4, ROTO_SHAPES_SIZE = 16 };
+enum {
+  ROTO_SHAPE_NET_LANDMARKS = 0, /* u32 counts */
+  ROTO_SHAPE_NET_VERTICES = 4,
+  ROTO_SHAPE_NET_PLACES = 8, /* vertices that are no landmarks */
+  ROTO_SHAPE_NET_BLOCKS = 12,
+  ROTO_SHAPE_NET_WIDTH = 16,
+  ROTO_SHAPE_NET_SIZE = 20
+};
+enum {
+  ROTO_SHAPE_USE_NETWORK = 0,  /* u32, ROTO_NONE: the shape is not predicted */
+  ROTO_SHAPE_USE_MIRRORED = 4, /* u32, 0 or 1 */
+  ROTO_SHAPE_USE_REVERSED = 8, /* u32, 0 or 1 */
+  ROTO_SHAPE_USE_FIRST = 12,   /* u32, vertex of the shape that is the network's first */
+  ROTO_SHAPE_USE_SIZE = 16
+};
+
 /* The rules of SPEC.md: number, name, status, sentence.  Numbers are never reused. */
 #define ROTO_RULE_LIST(X)                                                                                                 \
   X(1, MAGIC, ROTO_ERR_NOT_ROTO, "the file begins with the magic")                                                        \
   X(2, VERSION, ROTO_ERR_VERSION, "the format version is one this build reads")                                           \
   X(3, FILE_SIZE, ROTO_ERR_INVALID, "the file is as long as its header says")                                             \
-  X(4, CHUNK_COUNT, ROTO_ERR_INVALID, "the table holds exactly the 8 chunks")                                             \
-  X(5, CHUNK_NAME, ROTO_ERR_INVALID, "the chunks are META INPT TMPL CALB NETW TDIR DATA TEST, in this order")             \
+  X(4, CHUNK_COUNT, ROTO_ERR_INVALID, "the table holds 8 chunks, or 9 with shape networks")                               \
+  X(5, CHUNK_NAME, ROTO_ERR_INVALID, "the chunks are META INPT TMPL CALB NETW TDIR DATA TEST, then SHAP, in this order")  \
   X(6, CHUNK_OFFSET, ROTO_ERR_INVALID, "a chunk starts where the one before ended, rounded up to 64")                     \
   X(7, CHUNK_END, ROTO_ERR_INVALID, "a chunk ends inside the file")                                                       \
   X(8, TRAILING, ROTO_ERR_INVALID, "the last chunk ends the file")                                                        \
@@ -669,10 +709,21 @@ enum {
   X(49, TENSOR_COUNT, ROTO_ERR_INVALID, "a tensor has as many floats as its node needs")                                  \
   X(50, TENSOR_PLACE, ROTO_ERR_INVALID,                                                                                   \
     "a tensor starts where the one before ended, rounded up to 64, and the last one ends DATA")                           \
-  X(51, FINITE, ROTO_ERR_INVALID, "the floats of tensors are finite")                                                     \
+  X(51, FINITE, ROTO_ERR_INVALID, "the floats of tensors and shape networks are finite")                                  \
   X(52, VARIANCE, ROTO_ERR_INVALID, "variance + epsilon of a BATCHNORM is above 0")                                       \
   X(53, TEST_COUNT, ROTO_ERR_INVALID, "the self-test has one byte for each input value and one float for each output")    \
-  X(54, TEST_VALUE, ROTO_ERR_INVALID, "the tolerance of the self-test is finite and above 0, and its outputs are finite")
+  X(54, TEST_VALUE, ROTO_ERR_INVALID, "the tolerance of the self-test is finite and above 0, and its outputs are finite") \
+  X(55, SHAPE_NETWORK, ROTO_ERR_INVALID,                                                                                  \
+    "a shape network has at least 2 landmarks, 1 vertex and 1 block, and a width that is a multiple of 16 above 0")       \
+  X(56, SHAPE_NETWORK_LIMIT, ROTO_ERR_LIMIT,                                                                              \
+    "a shape network has at most 64 landmarks, 256 vertices, 8 blocks and a width of 256")                                \
+  X(57, SHAPE_USE, ROTO_ERR_INVALID,                                                                                      \
+    "shapes first name the networks 0, 1, 2 ... in order, until all are named, and there is at least one")                \
+  X(58, SHAPE_TURN, ROTO_ERR_INVALID,                                                                                     \
+    "mirrored and reversed are 0 or 1, and the first vertex exists; of an open shape it is an end")                       \
+  X(59, SHAPE_LANDMARK, ROTO_ERR_INVALID, "the landmarks of a shape network exist and differ within a shape")             \
+  X(60, SHAPE_VERTEX, ROTO_ERR_INVALID,                                                                                   \
+    "a shape has its network's vertices: as many, the same ones predicted, the others among its landmarks")
 enum {
 #define ROTO_RULE_ENUM(number, name, status, text) ROTO_RULE_##name = number,
   ROTO_RULE_LIST(ROTO_RULE_ENUM)
@@ -2134,6 +2185,20 @@ typedef struct rotoi_node {
   uint32_t channels_per_point;
 } rotoi_node;
 
+/* One network that draws shapes, decoded.  Its layers: 2 * blocks of `width` outputs, the last one of `outputs`. */
+typedef struct rotoi_shape_net {
+  uint32_t landmarks, vertices, places, blocks, width;
+  uint32_t outputs; /* 2 * places + 4 * vertices */
+  uint64_t floats;  /* of all its layers */
+} rotoi_shape_net;
+
+/* How a shape of the template uses a network. */
+typedef struct rotoi_shape_use {
+  uint32_t network; /* ROTO_NONE: not at all */
+  int mirrored, reversed;
+  uint32_t first;
+} rotoi_shape_use;
+
 /* A validated file.  Pointers lead into it and live as long as its bytes. */
 typedef struct rotoi_file {
   const char *name, *description;
@@ -2142,6 +2207,7 @@ typedef struct rotoi_file {
   float input_mean[4], input_scale[4], crop_margin;
   uint32_t landmark_count, part_count, shape_count, vertex_count; /* vertices of all shapes */
   uint32_t knot_count, node_count, tensor_count;
+  uint32_t shape_net_count;         /* 0: the model predicts no shapes */
   uint32_t output_count;            /* 2N or 3N; without landmarks any number */
   uint64_t parameter_count;         /* floats in all tensors */
   uint64_t multiply_adds;           /* of CONV, DEPTHWISE and DENSE */
@@ -2149,6 +2215,7 @@ typedef struct rotoi_file {
   const unsigned char *test_pixels; /* u8 [input_height][input_width][input_channels] */
   /* Records and tables for the accessors below. */
   const unsigned char *landmarks, *parts, *shapes, *vertices, *knots, *nodes, *directory, *data, *test_outputs;
+  const unsigned char *shape_nets, *shape_uses, *shape_landmarks, *shape_weights, *shape_tests;
   const char *strings;
 } rotoi_file;
 
@@ -2167,6 +2234,9 @@ static void rotoi_read_vertices(const rotoi_file *file, int32_t *vertices);
 static void rotoi_read_shape(const rotoi_file *file, uint32_t index, const int32_t *vertices, roto_shape *shape);
 static void rotoi_read_knot(const rotoi_file *file, uint32_t index, float *spread, float *error); /* spreads ascend */
 static float rotoi_test_output(const rotoi_file *file, uint32_t index);                           /* index < output_count */
+
+static void rotoi_read_shape_net(const rotoi_file *file, uint32_t index, rotoi_shape_net *net);
+static void rotoi_read_shape_use(const rotoi_file *file, uint32_t shape, rotoi_shape_use *use);
 
 /* ---- accessors ---- */
 
@@ -2241,6 +2311,34 @@ static float rotoi_test_output(const rotoi_file *file, uint32_t index) {
   return rotoi_f32(file->test_outputs + 4 * (size_t)index);
 }
 
+static void rotoi_read_shape_net(const rotoi_file *file, uint32_t index, rotoi_shape_net *net) {
+  const unsigned char *record = file->shape_nets + (size_t)index * ROTO_SHAPE_NET_SIZE;
+  uint64_t points, width;
+  net->landmarks = rotoi_u32(record + ROTO_SHAPE_NET_LANDMARKS);
+  net->vertices = rotoi_u32(record + ROTO_SHAPE_NET_VERTICES);
+  net->places = rotoi_u32(record + ROTO_SHAPE_NET_PLACES);
+  net->blocks = rotoi_u32(record + ROTO_SHAPE_NET_BLOCKS);
+  net->width = rotoi_u32(record + ROTO_SHAPE_NET_WIDTH);
+  net->outputs = 2 * net->places + 4 * net->vertices;
+  points = 2 * (uint64_t)net->landmarks;
+  width = net->width;
+  net->floats = width * (points + 1) + net->blocks * width * (width + 1) +
+                (net->blocks - (uint64_t)1) * width * (width + points + 1) + net->outputs * (width + points + 1);
+}
+
+static void rotoi_read_shape_use(const rotoi_file *file, uint32_t shape, rotoi_shape_use *use) {
+  const unsigned char *record = file->shape_uses + (size_t)shape * ROTO_SHAPE_USE_SIZE;
+  use->network = rotoi_u32(record + ROTO_SHAPE_USE_NETWORK);
+  use->mirrored = (int)rotoi_u32(record + ROTO_SHAPE_USE_MIRRORED);
+  use->reversed = (int)rotoi_u32(record + ROTO_SHAPE_USE_REVERSED);
+  use->first = rotoi_u32(record + ROTO_SHAPE_USE_FIRST);
+}
+
+/* Vertex of a shape of `count` that is vertex i < count of its network. */
+static inline uint32_t rotoi_shape_turn(const rotoi_shape_use *use, uint32_t count, uint32_t i) {
+  return (use->reversed ? use->first + count - i : use->first + i) % count;
+}
+
 /* ---- validation ----
  *
  * Each rotoi_check_ function covers one chunk or record and returns 1, or 0 after rotoi_refuse has noted the broken rule. */
@@ -2300,9 +2398,8 @@ static int rotoi_check_chunks(rotoi_parser *p) {
       ROTO_CHUNK_LIST(ROTOI_CHUNK_CODE)
 #undef ROTOI_CHUNK_CODE
   };
-  uint64_t end =
-      ROTO_HEADER_SIZE + (uint64_t)ROTO_CHUNK_COUNT * ROTO_ENTRY_SIZE; /* of what was checked; <= size from here on */
-  uint32_t i;
+  uint64_t end; /* of what was checked; <= size from here on */
+  uint32_t i, count;
 
   if (p->size < 8 || memcmp(data, ROTO_FORMAT_MAGIC, 8) != 0) return rotoi_refuse(p, ROTO_RULE_MAGIC, 0, data);
   if (p->size >= 12 && rotoi_u32(data + ROTO_HEADER_VERSION) != ROTO_FORMAT_VERSION)
@@ -2310,11 +2407,13 @@ static int rotoi_check_chunks(rotoi_parser *p) {
   if (p->size < ROTO_HEADER_SIZE) return rotoi_refuse(p, ROTO_RULE_FILE_SIZE, 0, data + p->size);
   if (rotoi_u64(data + ROTO_HEADER_FILE_SIZE) != p->size)
     return rotoi_refuse(p, ROTO_RULE_FILE_SIZE, 0, data + ROTO_HEADER_FILE_SIZE);
-  if (rotoi_u32(data + ROTO_HEADER_CHUNK_COUNT) != ROTO_CHUNK_COUNT || p->size < end)
+  count = rotoi_u32(data + ROTO_HEADER_CHUNK_COUNT);
+  end = ROTO_HEADER_SIZE + (uint64_t)count * ROTO_ENTRY_SIZE;
+  if ((count != ROTO_CHUNK_SHAP && count != ROTO_CHUNK_COUNT) || p->size < end)
     return rotoi_refuse(p, ROTO_RULE_CHUNK_COUNT, 0, data + ROTO_HEADER_CHUNK_COUNT);
   if (!rotoi_check_zero(p, 0, data + ROTO_HEADER_USED, data + ROTO_HEADER_SIZE)) return 0;
 
-  for (i = 0; i < ROTO_CHUNK_COUNT; i++, entry += ROTO_ENTRY_SIZE) {
+  for (i = 0; i < count; i++, entry += ROTO_ENTRY_SIZE) {
     uint64_t offset = rotoi_u64(entry + ROTO_ENTRY_OFFSET), length = rotoi_u64(entry + ROTO_ENTRY_LENGTH);
     if (rotoi_u32(entry + ROTO_ENTRY_NAME) != names[i]) return rotoi_refuse(p, ROTO_RULE_CHUNK_NAME, i, entry);
     if (!rotoi_check_zero(p, i, entry + ROTO_ENTRY_NAME + 4, entry + ROTO_ENTRY_OFFSET)) return 0;
@@ -2782,6 +2881,129 @@ static int rotoi_check_test(rotoi_parser *p) {
   return 1;
 }
 
+static int rotoi_check_shape_nets(rotoi_parser *p, uint64_t *floats) {
+  const unsigned char *record = p->file->shape_nets;
+  uint32_t i;
+  for (i = 0; i < p->file->shape_net_count; i++, record += ROTO_SHAPE_NET_SIZE) {
+    rotoi_shape_net net;
+    uint32_t places = rotoi_u32(record + ROTO_SHAPE_NET_PLACES), vertices = rotoi_u32(record + ROTO_SHAPE_NET_VERTICES);
+    uint32_t width = rotoi_u32(record + ROTO_SHAPE_NET_WIDTH), blocks = rotoi_u32(record + ROTO_SHAPE_NET_BLOCKS);
+    uint32_t landmarks = rotoi_u32(record + ROTO_SHAPE_NET_LANDMARKS);
+    if (landmarks < 2 || vertices < 1 || blocks < 1 || width < 1 || width % 16 != 0)
+      return rotoi_refuse(p, ROTO_RULE_SHAPE_NETWORK, i, record);
+    if (landmarks > ROTO_MAX_SHAPE_LANDMARKS || vertices > ROTO_MAX_SHAPE_VERTICES || blocks > ROTO_MAX_SHAPE_BLOCKS ||
+        width > ROTO_MAX_SHAPE_WIDTH)
+      return rotoi_refuse(p, ROTO_RULE_SHAPE_NETWORK_LIMIT, i, record);
+    if (places > vertices) return rotoi_refuse(p, ROTO_RULE_SHAPE_VERTEX, i, record + ROTO_SHAPE_NET_PLACES);
+    rotoi_read_shape_net(p->file, i, &net);
+    *floats += net.floats; /* below 2^10 networks * 2^21 */
+  }
+  return 1;
+}
+
+/* The landmarks of a shape exist and differ; they are followed by those of the next. */
+static int rotoi_check_shape_landmarks(rotoi_parser *p, uint32_t shape, const rotoi_shape_net *net, const unsigned char *list) {
+  uint32_t i, k;
+  for (i = 0; i < net->landmarks; i++) {
+    uint32_t landmark = rotoi_u32(list + 4 * (size_t)i);
+    if (landmark >= p->file->landmark_count) return rotoi_refuse(p, ROTO_RULE_SHAPE_LANDMARK, shape, list + 4 * (size_t)i);
+    for (k = 0; k < i; k++)
+      if (rotoi_u32(list + 4 * (size_t)k) == landmark)
+        return rotoi_refuse(p, ROTO_RULE_SHAPE_LANDMARK, shape, list + 4 * (size_t)i);
+  }
+  return 1;
+}
+
+/* The vertices of a shape against its network, and against `model`, the shape that named the network first. */
+static int rotoi_check_shape_vertices(rotoi_parser *p, uint32_t shape, const rotoi_shape_net *net, uint32_t model,
+                                      const unsigned char *list) {
+  const unsigned char *record = p->file->shapes + (size_t)shape * ROTO_SHAPE_SIZE;
+  const unsigned char *model_record = p->file->shapes + (size_t)model * ROTO_SHAPE_SIZE;
+  const unsigned char *own = p->file->vertices + 4 * (size_t)rotoi_u32(record + ROTO_SHAPE_FIRST);
+  const unsigned char *others = p->file->vertices + 4 * (size_t)rotoi_u32(model_record + ROTO_SHAPE_FIRST);
+  uint32_t count = net->vertices, places = 0, i, k;
+  rotoi_shape_use use, model_use;
+  rotoi_read_shape_use(p->file, shape, &use);
+  rotoi_read_shape_use(p->file, model, &model_use);
+  for (i = 0; i < count; i++) {
+    const unsigned char *vertex = own + 4 * (size_t)rotoi_shape_turn(&use, count, i);
+    uint32_t landmark = rotoi_u32(vertex);
+    int is_place = landmark == ROTO_NONE;
+    places += (uint32_t)is_place;
+    for (k = 0; k < net->landmarks && rotoi_u32(list + 4 * (size_t)k) != landmark; k++) continue;
+    if (is_place != (rotoi_u32(others + 4 * (size_t)rotoi_shape_turn(&model_use, count, i)) == ROTO_NONE) ||
+        (!is_place && k == net->landmarks))
+      return rotoi_refuse(p, ROTO_RULE_SHAPE_VERTEX, shape, vertex);
+  }
+  return places == net->places ? 1 : rotoi_refuse(p, ROTO_RULE_SHAPE_VERTEX, shape, record);
+}
+
+/* SHAP, if it is there.  All counts are small: networks, shapes and blocks 2^10, weights of a network 2^21, vertices 2^16. */
+static int rotoi_check_shapes(rotoi_parser *p) {
+  const unsigned char *head = p->begin[ROTO_CHUNK_SHAP], *record, *list;
+  rotoi_file *file = p->file;
+  uint32_t i, named = 0, models[ROTO_MAX_LANDMARKS];
+  uint64_t length, weights = 0, landmarks = 0, outputs = 0;
+  rotoi_shape_net net;
+  if (!head) return 1;
+  if (!rotoi_check_head(p, ROTO_CHUNK_SHAP, ROTO_SHAPES_USED, ROTO_SHAPES_SIZE)) return 0;
+  file->shape_net_count = rotoi_u32(head + ROTO_SHAPES_NETWORKS);
+  if (file->shape_net_count == 0 || file->shape_net_count > file->shape_count)
+    return rotoi_refuse(p, ROTO_RULE_SHAPE_USE, 0, head);
+  length = ROTO_SHAPES_SIZE + (uint64_t)file->shape_net_count * ROTO_SHAPE_NET_SIZE +
+           (uint64_t)file->shape_count * ROTO_SHAPE_USE_SIZE;
+  if (length > (uint64_t)(p->end[ROTO_CHUNK_SHAP] - head)) return rotoi_check_length(p, ROTO_CHUNK_SHAP, length);
+  file->shape_nets = head + ROTO_SHAPES_SIZE;
+  file->shape_uses = file->shape_nets + (size_t)file->shape_net_count * ROTO_SHAPE_NET_SIZE;
+  file->shape_landmarks = head + (size_t)length;
+  if (!rotoi_check_shape_nets(p, &weights)) return 0;
+
+  for (i = 0, record = file->shape_uses; i < file->shape_count; i++, record += ROTO_SHAPE_USE_SIZE) {
+    uint32_t network = rotoi_u32(record + ROTO_SHAPE_USE_NETWORK), first = rotoi_u32(record + ROTO_SHAPE_USE_FIRST);
+    uint32_t mirrored = rotoi_u32(record + ROTO_SHAPE_USE_MIRRORED), reversed = rotoi_u32(record + ROTO_SHAPE_USE_REVERSED);
+    const unsigned char *shape = file->shapes + (size_t)i * ROTO_SHAPE_SIZE;
+    uint32_t vertices = rotoi_u32(shape + ROTO_SHAPE_COUNT);
+    if (network == ROTO_NONE) {
+      if (!rotoi_check_zero(p, ROTO_CHUNK_SHAP, record + ROTO_SHAPE_USE_MIRRORED, record + ROTO_SHAPE_USE_SIZE)) return 0;
+      continue;
+    }
+    if (network > named || network >= file->shape_net_count) return rotoi_refuse(p, ROTO_RULE_SHAPE_USE, i, record);
+    if (network == named) models[named++] = i;
+    rotoi_read_shape_net(file, network, &net);
+    if (vertices != net.vertices) return rotoi_refuse(p, ROTO_RULE_SHAPE_VERTEX, i, record);
+    if (mirrored > 1 || reversed > 1 || first >= vertices ||
+        (rotoi_u32(shape + ROTO_SHAPE_CLOSED) == 0 && first != (reversed ? vertices - 1 : 0)))
+      return rotoi_refuse(p, ROTO_RULE_SHAPE_TURN, i, record);
+    landmarks += net.landmarks;
+    outputs += 6 * (uint64_t)vertices;
+  }
+  if (named != file->shape_net_count) return rotoi_refuse(p, ROTO_RULE_SHAPE_USE, i, head);
+  length += 4 * landmarks;
+  if (!rotoi_check_length(p, ROTO_CHUNK_SHAP, rotoi_align_up(length) + 4 * (weights + outputs))) return 0;
+  if (!rotoi_check_zero(p, ROTO_CHUNK_SHAP, head + (size_t)length, head + (size_t)rotoi_align_up(length))) return 0;
+  file->shape_weights = head + (size_t)rotoi_align_up(length);
+  file->shape_tests = file->shape_weights + 4 * (size_t)weights;
+
+  for (i = 0, list = file->shape_landmarks; i < file->shape_count; i++) {
+    rotoi_shape_use use;
+    rotoi_read_shape_use(file, i, &use);
+    if (use.network == ROTO_NONE) continue;
+    rotoi_read_shape_net(file, use.network, &net);
+    if (!rotoi_check_shape_landmarks(p, i, &net, list) || !rotoi_check_shape_vertices(p, i, &net, models[use.network], list))
+      return 0;
+    list += 4 * (size_t)net.landmarks;
+  }
+  for (i = 0, record = file->shape_weights; i < file->shape_net_count; i++) {
+    rotoi_read_shape_net(file, i, &net);
+    if (!rotoi_all_finite(record, (size_t)net.floats)) return rotoi_refuse(p, ROTO_RULE_FINITE, i, record);
+    record += 4 * (size_t)net.floats;
+  }
+  for (i = 0; i < (uint32_t)outputs; i++)
+    if (!rotoi_is_finite(file->shape_tests + 4 * (size_t)i))
+      return rotoi_refuse(p, ROTO_RULE_TEST_VALUE, i, file->shape_tests + 4 * (size_t)i);
+  return 1;
+}
+
 static roto_status rotoi_parse(const unsigned char *data, size_t size, rotoi_file *file, roto_error *err) {
   rotoi_parser p;
   memset(&p, 0, sizeof p);
@@ -2790,7 +3012,8 @@ static roto_status rotoi_parse(const unsigned char *data, size_t size, rotoi_fil
   p.size = size;
   p.file = file;
   if (rotoi_check_chunks(&p) && rotoi_check_meta(&p) && rotoi_check_input(&p) && rotoi_check_template(&p) &&
-      rotoi_check_tensors(&p) && rotoi_check_network(&p) && rotoi_check_calibration(&p) && rotoi_check_test(&p))
+      rotoi_check_tensors(&p) && rotoi_check_network(&p) && rotoi_check_calibration(&p) && rotoi_check_test(&p) &&
+      rotoi_check_shapes(&p))
     return ROTO_OK;
   memset(file, 0, sizeof *file);
   if (err) *err = p.error;
@@ -3909,6 +4132,253 @@ ROTO_API void roto_crop_map(roto_rect crop, uint32_t width, uint32_t height, flo
 
 #endif /* ROTOI_IMAGE */
 
+/* >>shapes.c */
+
+/* Shapes from landmarks: small dense networks, one for a shape or for two that mirror each other (model_format/SPEC.md, SHAP).
+ *
+ * A shape is drawn in a frame of its own, fixed by its two extreme landmarks, so its network sees neither place, scale nor
+ * rotation.  The workspace holds a block's result and the input side by side, so that concatenation costs nothing:
+ *
+ *   [ result, `width` floats | input, 2 * landmarks | room ] [ hidden, `width` ] [ outputs ] */
+
+#ifndef ROTOI_SHAPES
+#define ROTOI_SHAPES
+
+typedef struct rotoi_shape {
+  const rotoi_shape_net *net; /* NULL: not predicted */
+  const float *layers;        /* packed: for each layer weights, then biases up to a multiple of 16 */
+  const uint32_t *landmarks;
+  const int32_t *vertices; /* a landmark, or -1 */
+  uint32_t landmark_count, vertex_count, first_vertex;
+  uint32_t hidden, output; /* where the workspace's parts start */
+  rotoi_shape_use use;
+} rotoi_shape;
+
+typedef struct rotoi_shapes {
+  const rotoi_kernels *kernels;
+  rotoi_shape *shapes; /* count: those of the template; 0 if the model has no shape networks */
+  uint32_t count;
+  rotoi_shape_net *nets;
+  uint32_t *landmarks;
+  int32_t *vertices;
+  float *layers;
+  size_t workspace; /* bytes */
+} rotoi_shapes;
+
+static void rotoi_shapes_free(rotoi_shapes *shapes, const roto_allocator *allocator) {
+  rotoi_free(allocator, shapes->shapes);
+  rotoi_free(allocator, shapes->nets);
+  rotoi_free(allocator, shapes->landmarks);
+  rotoi_free(allocator, shapes->vertices);
+  rotoi_free(allocator, shapes->layers);
+  memset(shapes, 0, sizeof *shapes);
+}
+
+/* Floats of n results of a layer, or of its biases, with the room that gemm needs. */
+static inline size_t rotoi_shape_room(uint32_t n) {
+  return rotoi_stride(n < ROTOI_LANES ? ROTOI_LANES : n);
+}
+
+static inline uint32_t rotoi_shape_layers(const rotoi_shape_net *net) {
+  return 2 * net->blocks + 1;
+}
+
+/* What layer i reads and returns. */
+static void rotoi_shape_layer(const rotoi_shape_net *net, uint32_t i, uint32_t *in, uint32_t *out) {
+  *in = i == 0 ? 2 * net->landmarks : i % 2 ? net->width : net->width + 2 * net->landmarks;
+  *out = i == 2 * net->blocks ? net->outputs : net->width;
+}
+
+/* Floats of the packed layers of a network; every number is below 2^11, so nothing overflows. */
+static size_t rotoi_shape_packed(const rotoi_shape_net *net) {
+  size_t count = 0;
+  for (uint32_t i = 0; i < rotoi_shape_layers(net); ++i) {
+    uint32_t in, out;
+    rotoi_shape_layer(net, i, &in, &out);
+    count += rotoi_packed_count(in, out) + rotoi_shape_room(out);
+  }
+  return count;
+}
+
+/* Pack the layers of a network; returns what follows its weights in the file. */
+static const unsigned char *rotoi_shape_pack(const rotoi_shape_net *net, const rotoi_kernels *kernels,
+                                             const unsigned char *weights, float *packed) {
+  for (uint32_t i = 0; i < rotoi_shape_layers(net); ++i) {
+    uint32_t in, out;
+    rotoi_pack pack;
+    rotoi_shape_layer(net, i, &in, &out);
+    memset(&pack, 0, sizeof pack);
+    pack.weights = weights;
+    pack.taps = 1;
+    pack.k = in;
+    pack.columns = pack.row_stride = out;
+    pack.col_stride = 1;
+    pack.nr = kernels->nr;
+    rotoi_pack_panels(&pack, packed);
+    packed += rotoi_packed_count(in, out);
+    weights += 4 * (size_t)in * out;
+    for (uint32_t k = 0; k < out; ++k, weights += 4) packed[k] = rotoi_f32(weights);
+    for (uint32_t k = out; k % 16 != 0; ++k) packed[k] = 0;
+    packed += rotoi_shape_room(out);
+  }
+  return weights;
+}
+
+static roto_status rotoi_shapes_create(const rotoi_file *file, const rotoi_kernels *kernels, const roto_allocator *allocator,
+                                       rotoi_shapes *shapes) {
+  const unsigned char *weights = file->shape_weights, *list = file->shape_landmarks;
+  size_t packed = 0, landmarks = 0, total;
+  uint32_t first = 0;
+  rotoi_shape_use use;
+  memset(shapes, 0, sizeof *shapes);
+  if (!file->shape_net_count) return ROTO_OK;
+  shapes->kernels = kernels;
+  shapes->shapes = (rotoi_shape *)rotoi_alloc(allocator, file->shape_count * sizeof *shapes->shapes);
+  shapes->nets = (rotoi_shape_net *)rotoi_alloc(allocator, file->shape_net_count * sizeof *shapes->nets);
+  shapes->vertices = (int32_t *)rotoi_alloc(allocator, file->vertex_count * sizeof *shapes->vertices);
+  if (!shapes->shapes || !shapes->nets || !shapes->vertices) return ROTO_ERR_MEMORY;
+  for (uint32_t i = 0; i < file->shape_net_count; ++i) {
+    rotoi_read_shape_net(file, i, &shapes->nets[i]);
+    if (!rotoi_add(packed, rotoi_shape_packed(&shapes->nets[i]), &packed)) return ROTO_ERR_LIMIT;
+  }
+  for (uint32_t i = 0; i < file->shape_count; ++i) {
+    rotoi_read_shape_use(file, i, &use);
+    if (use.network != ROTO_NONE) landmarks += shapes->nets[use.network].landmarks;
+  }
+  if (!rotoi_mul(packed, sizeof(float), &total)) return ROTO_ERR_LIMIT;
+  shapes->layers = (float *)rotoi_alloc(allocator, total);
+  shapes->landmarks = (uint32_t *)rotoi_alloc(allocator, landmarks * sizeof *shapes->landmarks);
+  if (!shapes->layers || !shapes->landmarks) return ROTO_ERR_MEMORY;
+  for (size_t i = 0; i < landmarks; ++i) shapes->landmarks[i] = rotoi_u32(list + 4 * i);
+  rotoi_read_vertices(file, shapes->vertices);
+  for (uint32_t i = 0, at = 0; i < file->shape_net_count; ++i) {
+    weights = rotoi_shape_pack(&shapes->nets[i], kernels, weights, shapes->layers + at);
+    at += (uint32_t)rotoi_shape_packed(&shapes->nets[i]);
+  }
+
+  shapes->count = file->shape_count;
+  landmarks = 0;
+  for (uint32_t i = 0; i < file->shape_count; ++i) {
+    rotoi_shape *shape = &shapes->shapes[i];
+    roto_shape described;
+    memset(shape, 0, sizeof *shape);
+    rotoi_read_shape(file, i, shapes->vertices, &described);
+    rotoi_read_shape_use(file, i, &shape->use);
+    shape->vertices = described.vertices;
+    shape->vertex_count = described.vertex_count;
+    shape->first_vertex = first;
+    first += described.vertex_count;
+    if (shape->use.network == ROTO_NONE) continue;
+    const rotoi_shape_net *net = shape->net = &shapes->nets[shape->use.network];
+    shape->layers = shapes->layers;
+    for (uint32_t k = 0; k < shape->use.network; ++k) shape->layers += rotoi_shape_packed(&shapes->nets[k]);
+    shape->landmarks = shapes->landmarks + landmarks;
+    shape->landmark_count = net->landmarks;
+    landmarks += net->landmarks;
+    shape->hidden = (uint32_t)(rotoi_stride(net->width + 2 * net->landmarks));
+    shape->output = shape->hidden + net->width;
+    total = (shape->output + rotoi_shape_room(net->outputs)) * sizeof(float);
+    if (total > shapes->workspace) shapes->workspace = total;
+  }
+  return ROTO_OK;
+}
+
+/* One dense layer: out[0..columns) = act(bias + in * weights); writes up to a multiple of 16. */
+static const float *rotoi_shape_dense(const rotoi_kernels *kernels, const float *in, uint32_t k, uint32_t columns,
+                                      const float *packed, int act, float *out) {
+  const float *bias = packed + rotoi_packed_count(k, columns);
+  rotoi_gemm g;
+  memset(&g, 0, sizeof g);
+  g.m = g.taps = 1;
+  g.k = k;
+  g.a = &in;
+  g.act = act;
+  for (size_t panel = 0; panel < rotoi_panel_count(columns, kernels->nr); ++panel) {
+    const size_t first = panel * kernels->nr;
+    g.nv = rotoi_panel_vectors(panel, columns, kernels->nr);
+    g.b = packed + first * k;
+    g.bias = bias + first;
+    g.c = out + first;
+    kernels->gemm(&g);
+  }
+  return bias + rotoi_shape_room(columns);
+}
+
+static float rotoi_shape_limit(double v) {
+  return v < -100 ? -100.0f : v > 100 ? 100.0f : (float)v;
+}
+
+/* Draw a shape through its own landmarks, `own`, in the order of its list.  The frame: canonical (u, v) is middle + u * along + v *
+ * across in the picture, mirrored if the shape is. */
+static void rotoi_draw_shape(const rotoi_shapes *shapes, uint32_t index, const roto_point *own, float *workspace,
+                             roto_vertex *vertices) {
+  const rotoi_shape *shape = &shapes->shapes[index];
+  const rotoi_shape_net *net = shape->net;
+  float *input = workspace + net->width, *hidden = workspace + shape->hidden, *output = workspace + shape->output;
+  const double sign = shape->use.mirrored ? -1 : 1;
+  const double dx = sign * ((double)own[1].x - (double)own[0].x), dy = (double)own[1].y - (double)own[0].y;
+  const double mx = sign * ((double)own[0].x + (double)own[1].x) / 2, my = ((double)own[0].y + (double)own[1].y) / 2;
+  const double square = dx * dx + dy * dy, inverse = square < 1e-12 ? 0 : 1 / square;
+  for (uint32_t i = 0; i < net->landmarks; ++i) {
+    const double x = sign * (double)own[i].x - mx, y = (double)own[i].y - my;
+    input[2 * i] = rotoi_shape_limit((x * dx + y * dy) * inverse);
+    input[2 * i + 1] = rotoi_shape_limit((dx * y - dy * x) * inverse);
+  }
+  const float *layer = shape->layers;
+  for (uint32_t i = 0; i < rotoi_shape_layers(net); ++i) {
+    uint32_t in, out;
+    const int is_last = i == 2 * net->blocks;
+    rotoi_shape_layer(net, i, &in, &out);
+    layer = rotoi_shape_dense(shapes->kernels,
+                              i == 0  ? input
+                              : i % 2 ? hidden
+                                      : workspace,
+                              in, out, layer, is_last ? ROTO_ACT_NONE : ROTO_ACT_RELU,
+                              is_last ? output
+                              : i % 2 ? workspace
+                                      : hidden);
+  }
+
+  const float *place = output, *tangents = output + 2 * net->places;
+  for (uint32_t i = 0; i < net->vertices; ++i, tangents += 4) {
+    const uint32_t v = rotoi_shape_turn(&shape->use, net->vertices, i);
+    const float *in = shape->use.reversed ? tangents + 2 : tangents, *out = shape->use.reversed ? tangents : tangents + 2;
+    roto_vertex *vertex = &vertices[v];
+    memset(vertex, 0, sizeof *vertex);
+    if (shape->vertices[v] < 0) {
+      vertex->x = sign * (mx + (double)place[0] * dx - (double)place[1] * dy);
+      vertex->y = my + (double)place[0] * dy + (double)place[1] * dx;
+      place += 2;
+    } else {
+      uint32_t k = 0;
+      while (shape->landmarks[k] != (uint32_t)shape->vertices[v]) ++k;
+      vertex->x = (double)own[k].x;
+      vertex->y = (double)own[k].y;
+    }
+    vertex->in_x = sign * ((double)in[0] * dx - (double)in[1] * dy);
+    vertex->in_y = (double)in[0] * dy + (double)in[1] * dx;
+    vertex->out_x = sign * ((double)out[0] * dx - (double)out[1] * dy);
+    vertex->out_y = (double)out[0] * dy + (double)out[1] * dx;
+  }
+}
+
+/* See roto_predict_shape. */
+static roto_status rotoi_predict_shape(const rotoi_shapes *shapes, uint32_t index, const roto_point *points, float *workspace,
+                                       roto_vertex *vertices) {
+  const float most = 1e9f;
+  roto_point own[ROTO_MAX_SHAPE_LANDMARKS];
+  if (index >= shapes->count || !shapes->shapes[index].net) return ROTO_ERR_ARGUMENT;
+  const rotoi_shape *shape = &shapes->shapes[index];
+  for (uint32_t i = 0; i < shape->landmark_count; ++i) {
+    own[i] = points[shape->landmarks[i]];
+    if (!(own[i].x > -most && own[i].x < most && own[i].y > -most && own[i].y < most)) return ROTO_ERR_ARGUMENT;
+  }
+  rotoi_draw_shape(shapes, index, own, workspace, vertices);
+  return ROTO_OK;
+}
+
+#endif /* ROTOI_SHAPES */
+
 /* >>session.c */
 
 /* Models and sessions: the public functions that open a model, describe it and run it.
@@ -3929,6 +4399,7 @@ ROTO_API void roto_crop_map(roto_rect crop, uint32_t width, uint32_t height, flo
 struct roto_model {
   rotoi_file file;
   rotoi_plan plan;
+  rotoi_shapes shapes;
   roto_info info;
   roto_allocator allocator;
   int32_t *vertices;   /* of all shapes */
@@ -3968,6 +4439,8 @@ static void rotoi_fill_info(roto_model *model) {
   info->output_count = file->output_count;
   info->part_count = file->part_count;
   info->shape_count = file->shape_count;
+  info->vertex_count = file->vertex_count;
+  info->shape_net_count = file->shape_net_count;
   info->parameter_count = file->parameter_count;
   info->multiply_adds = file->multiply_adds;
   info->session_size = ROTOI_SESSION_HEAD + model->plan.workspace;
@@ -3987,6 +4460,8 @@ static roto_status rotoi_open(const void *data, size_t size, const roto_options 
   m->vertices = (int32_t *)rotoi_alloc(&m->allocator, (size_t)file.vertex_count * sizeof(int32_t));
   status = m->vertices ? rotoi_plan_create(&m->file, rotoi_select_kernels(options->max_isa), &m->allocator, &m->plan)
                        : ROTO_ERR_MEMORY;
+  if (!status) status = rotoi_shapes_create(&m->file, m->plan.kernels, &m->allocator, &m->shapes);
+  if (!status && m->plan.workspace < m->shapes.workspace) m->plan.workspace = m->shapes.workspace;
   if (!status && m->plan.workspace > (size_t)-1 - ROTOI_SESSION_HEAD - 64) status = ROTO_ERR_LIMIT;
   if (status) {
     roto_close(m);
@@ -4068,6 +4543,7 @@ ROTO_API void roto_close(roto_model *model) {
   if (!model) return;
   roto_allocator allocator = model->allocator;
   rotoi_plan_free(&model->plan, &allocator);
+  rotoi_shapes_free(&model->shapes, &allocator);
   rotoi_free(&allocator, model->vertices);
   rotoi_free(&allocator, model->data);
   rotoi_free(&allocator, model);
@@ -4098,6 +4574,17 @@ ROTO_API roto_status roto_get_shape(const roto_model *model, uint32_t index, rot
   memset(shape, 0, sizeof *shape);
   if (!model || index >= model->file.shape_count) return ROTO_ERR_ARGUMENT;
   rotoi_read_shape(&model->file, index, model->vertices, shape);
+  return ROTO_OK;
+}
+
+ROTO_API roto_status roto_get_shape_landmarks(const roto_model *model, uint32_t index, const uint32_t **landmarks,
+                                              uint32_t *count) {
+  if (landmarks) *landmarks = NULL;
+  if (count) *count = 0;
+  if (!model || !landmarks || !count || index >= model->file.shape_count) return ROTO_ERR_ARGUMENT;
+  if (!model->shapes.count) return ROTO_OK;
+  *landmarks = model->shapes.shapes[index].landmarks;
+  *count = model->shapes.shapes[index].landmark_count;
   return ROTO_OK;
 }
 
@@ -4283,6 +4770,53 @@ ROTO_API roto_status roto_find_landmarks_near(roto_session *session, const roto_
   return ROTO_OK;
 }
 
+ROTO_API roto_status roto_predict_shape(roto_session *session, uint32_t index, const roto_point *points,
+                                        roto_vertex *vertices) {
+  if (!session || !points || !vertices) return ROTO_ERR_ARGUMENT;
+  return rotoi_predict_shape(&session->model->shapes, index, points, (float *)(void *)session->values, vertices);
+}
+
+ROTO_API roto_status roto_find_shapes(roto_session *session, const roto_point *points, roto_vertex *vertices) {
+  if (!session || !points || !vertices || !session->model->shapes.count) return ROTO_ERR_ARGUMENT;
+  const rotoi_shapes *shapes = &session->model->shapes;
+  memset(vertices, 0, session->model->file.vertex_count * sizeof *vertices);
+  for (uint32_t i = 0; i < shapes->count; ++i) {
+    roto_status status = ROTO_OK;
+    if (shapes->shapes[i].net) status = roto_predict_shape(session, i, points, vertices + shapes->shapes[i].first_vertex);
+    if (status) return status;
+  }
+  return ROTO_OK;
+}
+
+/* The largest difference of the shapes drawn through the landmarks that the self-test expects, in units of the crop. */
+static float rotoi_selftest_shapes(const roto_model *model, float *workspace, float worst, roto_status *status) {
+  const rotoi_file *file = &model->file;
+  const unsigned char *expected = file->shape_tests;
+  uint32_t floats = file->landmark_count ? file->output_count / file->landmark_count : 0;
+  for (uint32_t i = 0; i < model->shapes.count; ++i) {
+    const rotoi_shape *shape = &model->shapes.shapes[i];
+    roto_point points[ROTO_MAX_SHAPE_LANDMARKS];
+    roto_vertex found[ROTO_MAX_SHAPE_VERTICES];
+    if (!shape->net) continue;
+    for (uint32_t k = 0; k < shape->landmark_count; ++k) {
+      points[k].x = rotoi_test_output(file, shape->landmarks[k] * floats);
+      points[k].y = rotoi_test_output(file, shape->landmarks[k] * floats + 1);
+    }
+    rotoi_draw_shape(&model->shapes, i, points, workspace, found);
+    for (uint32_t v = 0; v < shape->vertex_count; ++v, expected += 24) {
+      const roto_vertex *f = &found[v];
+      const double values[6] = {f->x, f->y, f->in_x, f->in_y, f->out_x, f->out_y};
+      for (int k = 0; k < 6; ++k) {
+        float d = (float)values[k] - rotoi_f32(expected + 4 * k);
+        d = d < 0 ? -d : d;
+        if (!(d <= file->test_tolerance)) *status = ROTO_ERR_SELFTEST;
+        if (!(d <= worst) && worst == worst) worst = d;
+      }
+    }
+  }
+  return worst;
+}
+
 ROTO_API roto_status roto_selftest(roto_session *session, float *difference) {
   if (difference) *difference = 0;
   if (!session) return ROTO_ERR_ARGUMENT;
@@ -4302,6 +4836,7 @@ ROTO_API roto_status roto_selftest(roto_session *session, float *difference) {
     if (!(d <= file->test_tolerance)) status = ROTO_ERR_SELFTEST;
     if (!(d <= worst) && worst == worst) worst = d; /* the first that is not a number stays */
   }
+  worst = rotoi_selftest_shapes(model, (float *)(void *)session->values, worst, &status);
   if (difference) *difference = worst;
   return status;
 }

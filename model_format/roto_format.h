@@ -24,6 +24,10 @@
 #define ROTO_MAX_VERTICES 65536u /* of all shapes */
 #define ROTO_MAX_KNOTS 256u
 #define ROTO_MAX_INPUTS 4u
+#define ROTO_MAX_SHAPE_LANDMARKS 64u        /* of one shape network */
+#define ROTO_MAX_SHAPE_VERTICES 256u        /* of one shape network */
+#define ROTO_MAX_SHAPE_BLOCKS 8u            /* of one shape network */
+#define ROTO_MAX_SHAPE_WIDTH 256u           /* of one shape network */
 #define ROTO_MAX_STRING 4096u               /* bytes of a description or a landmark's rule, with its 0 */
 #define ROTO_MAX_NAME 256u                  /* bytes of any other string, with its 0 */
 #define ROTO_MAX_VALUES (1ull << 28)        /* floats of one value or tensor */
@@ -64,7 +68,7 @@ enum {
 
 #define ROTO_NONE 0xffffffffu /* "no tensor", "no string" */
 
-/* Chunks: a file has exactly these, in this order. */
+/* Chunks: a file has exactly these, in this order; SHAP only if it predicts shapes. */
 #define ROTO_CHUNK(a, b, c, d) ((uint32_t)(a) | (uint32_t)(b) << 8 | (uint32_t)(c) << 16 | (uint32_t)(d) << 24)
 #define ROTO_CHUNK_LIST(X)                                                                     \
   X(META, ROTO_CHUNK('M', 'E', 'T', 'A')) /* name and description */                           \
@@ -74,7 +78,8 @@ enum {
   X(NETW, ROTO_CHUNK('N', 'E', 'T', 'W')) /* nodes */                                          \
   X(TDIR, ROTO_CHUNK('T', 'D', 'I', 'R')) /* where each tensor lies in DATA, and its length */ \
   X(DATA, ROTO_CHUNK('D', 'A', 'T', 'A')) /* tensors, each at a multiple of 64 */              \
-  X(TEST, ROTO_CHUNK('T', 'E', 'S', 'T')) /* self-test: one input, its output, tolerance */
+  X(TEST, ROTO_CHUNK('T', 'E', 'S', 'T')) /* self-test: one input, its output, tolerance */    \
+  X(SHAP, ROTO_CHUNK('S', 'H', 'A', 'P')) /* shape networks, with their own weights */
 enum {
 #define ROTO_CHUNK_ENUM(name, code) ROTO_CHUNK_##name,
   ROTO_CHUNK_LIST(ROTO_CHUNK_ENUM)
@@ -170,13 +175,31 @@ enum {
   ROTO_TEST_SIZE = 16
 };
 
+/* SHAP: head, networks, shapes, landmarks (u32); at the next multiple of 64 weights, then the self-test's shapes (f32). */
+enum { ROTO_SHAPES_NETWORKS = 0 /* u32 */, ROTO_SHAPES_USED = 4, ROTO_SHAPES_SIZE = 16 };
+enum {
+  ROTO_SHAPE_NET_LANDMARKS = 0, /* u32 counts */
+  ROTO_SHAPE_NET_VERTICES = 4,
+  ROTO_SHAPE_NET_PLACES = 8, /* vertices that are no landmarks */
+  ROTO_SHAPE_NET_BLOCKS = 12,
+  ROTO_SHAPE_NET_WIDTH = 16,
+  ROTO_SHAPE_NET_SIZE = 20
+};
+enum {
+  ROTO_SHAPE_USE_NETWORK = 0,  /* u32, ROTO_NONE: the shape is not predicted */
+  ROTO_SHAPE_USE_MIRRORED = 4, /* u32, 0 or 1 */
+  ROTO_SHAPE_USE_REVERSED = 8, /* u32, 0 or 1 */
+  ROTO_SHAPE_USE_FIRST = 12,   /* u32, vertex of the shape that is the network's first */
+  ROTO_SHAPE_USE_SIZE = 16
+};
+
 /* The rules of SPEC.md: number, name, status, sentence.  Numbers are never reused. */
 #define ROTO_RULE_LIST(X)                                                                                                 \
   X(1, MAGIC, ROTO_ERR_NOT_ROTO, "the file begins with the magic")                                                        \
   X(2, VERSION, ROTO_ERR_VERSION, "the format version is one this build reads")                                           \
   X(3, FILE_SIZE, ROTO_ERR_INVALID, "the file is as long as its header says")                                             \
-  X(4, CHUNK_COUNT, ROTO_ERR_INVALID, "the table holds exactly the 8 chunks")                                             \
-  X(5, CHUNK_NAME, ROTO_ERR_INVALID, "the chunks are META INPT TMPL CALB NETW TDIR DATA TEST, in this order")             \
+  X(4, CHUNK_COUNT, ROTO_ERR_INVALID, "the table holds 8 chunks, or 9 with shape networks")                               \
+  X(5, CHUNK_NAME, ROTO_ERR_INVALID, "the chunks are META INPT TMPL CALB NETW TDIR DATA TEST, then SHAP, in this order")  \
   X(6, CHUNK_OFFSET, ROTO_ERR_INVALID, "a chunk starts where the one before ended, rounded up to 64")                     \
   X(7, CHUNK_END, ROTO_ERR_INVALID, "a chunk ends inside the file")                                                       \
   X(8, TRAILING, ROTO_ERR_INVALID, "the last chunk ends the file")                                                        \
@@ -226,10 +249,21 @@ enum {
   X(49, TENSOR_COUNT, ROTO_ERR_INVALID, "a tensor has as many floats as its node needs")                                  \
   X(50, TENSOR_PLACE, ROTO_ERR_INVALID,                                                                                   \
     "a tensor starts where the one before ended, rounded up to 64, and the last one ends DATA")                           \
-  X(51, FINITE, ROTO_ERR_INVALID, "the floats of tensors are finite")                                                     \
+  X(51, FINITE, ROTO_ERR_INVALID, "the floats of tensors and shape networks are finite")                                  \
   X(52, VARIANCE, ROTO_ERR_INVALID, "variance + epsilon of a BATCHNORM is above 0")                                       \
   X(53, TEST_COUNT, ROTO_ERR_INVALID, "the self-test has one byte for each input value and one float for each output")    \
-  X(54, TEST_VALUE, ROTO_ERR_INVALID, "the tolerance of the self-test is finite and above 0, and its outputs are finite")
+  X(54, TEST_VALUE, ROTO_ERR_INVALID, "the tolerance of the self-test is finite and above 0, and its outputs are finite") \
+  X(55, SHAPE_NETWORK, ROTO_ERR_INVALID,                                                                                  \
+    "a shape network has at least 2 landmarks, 1 vertex and 1 block, and a width that is a multiple of 16 above 0")       \
+  X(56, SHAPE_NETWORK_LIMIT, ROTO_ERR_LIMIT,                                                                              \
+    "a shape network has at most 64 landmarks, 256 vertices, 8 blocks and a width of 256")                                \
+  X(57, SHAPE_USE, ROTO_ERR_INVALID,                                                                                      \
+    "shapes first name the networks 0, 1, 2 ... in order, until all are named, and there is at least one")                \
+  X(58, SHAPE_TURN, ROTO_ERR_INVALID,                                                                                     \
+    "mirrored and reversed are 0 or 1, and the first vertex exists; of an open shape it is an end")                       \
+  X(59, SHAPE_LANDMARK, ROTO_ERR_INVALID, "the landmarks of a shape network exist and differ within a shape")             \
+  X(60, SHAPE_VERTEX, ROTO_ERR_INVALID,                                                                                   \
+    "a shape has its network's vertices: as many, the same ones predicted, the others among its landmarks")
 enum {
 #define ROTO_RULE_ENUM(number, name, status, text) ROTO_RULE_##name = number,
   ROTO_RULE_LIST(ROTO_RULE_ENUM)

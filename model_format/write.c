@@ -267,18 +267,43 @@ static void put_test(buffer *b, const roto_model_desc *m) {
   if (where && pixels) memcpy(where, m->test_pixels, pixels);
 }
 
-roto_status roto_write_model(const roto_model_desc *model, unsigned char **bytes, size_t *size) {
-  static const uint32_t names[ROTO_CHUNK_COUNT] = {
+static const uint32_t chunk_names[ROTO_CHUNK_COUNT] = {
 #define CHUNK_CODE(name, code) code,
-      ROTO_CHUNK_LIST(CHUNK_CODE)
+    ROTO_CHUNK_LIST(CHUNK_CODE)
 #undef CHUNK_CODE
-  };
+};
+
+/* A chunk that starts at `start` and ends here: its entry of the table. */
+static void put_entry(buffer *b, int chunk, size_t start) {
+  unsigned char *entry = b->bytes + ROTO_HEADER_SIZE + chunk * ROTO_ENTRY_SIZE;
+  if (b->status != ROTO_OK) return;
+  store(entry + ROTO_ENTRY_NAME, chunk_names[chunk], 4);
+  store(entry + ROTO_ENTRY_OFFSET, start, 8);
+  store(entry + ROTO_ENTRY_LENGTH, b->size - start, 8);
+}
+
+/* The header of the finished file, which is the caller's from then on. */
+static roto_status finish(buffer *b, uint32_t chunk_count, unsigned char **bytes, size_t *size) {
+  if (b->status != ROTO_OK) {
+    free(b->bytes);
+    return b->status;
+  }
+  memcpy(b->bytes + ROTO_HEADER_MAGIC, ROTO_FORMAT_MAGIC, 8);
+  store(b->bytes + ROTO_HEADER_VERSION, ROTO_FORMAT_VERSION, 4);
+  store(b->bytes + ROTO_HEADER_CHUNK_COUNT, chunk_count, 4);
+  store(b->bytes + ROTO_HEADER_FILE_SIZE, b->size, 8);
+  *bytes = b->bytes;
+  *size = b->size;
+  return ROTO_OK;
+}
+
+roto_status roto_write_model(const roto_model_desc *model, unsigned char **bytes, size_t *size) {
   buffer b = {NULL, 0, 0, ROTO_OK};
   *bytes = NULL;
   *size = 0;
   b.status = check(model);
-  append(&b, ROTO_HEADER_SIZE + ROTO_CHUNK_COUNT * ROTO_ENTRY_SIZE);
-  for (int i = 0; i < ROTO_CHUNK_COUNT && b.status == ROTO_OK; i++) {
+  append(&b, ROTO_HEADER_SIZE + ROTO_CHUNK_SHAP * ROTO_ENTRY_SIZE);
+  for (int i = 0; i < ROTO_CHUNK_SHAP && b.status == ROTO_OK; i++) {
     size_t start;
     align(&b);
     start = b.size;
@@ -309,24 +334,94 @@ roto_status roto_write_model(const roto_model_desc *model, unsigned char **bytes
         put_test(&b, model);
         break;
     }
-    if (b.status == ROTO_OK) {
-      unsigned char *entry = b.bytes + ROTO_HEADER_SIZE + i * ROTO_ENTRY_SIZE;
-      store(entry + ROTO_ENTRY_NAME, names[i], 4);
-      store(entry + ROTO_ENTRY_OFFSET, start, 8);
-      store(entry + ROTO_ENTRY_LENGTH, b.size - start, 8);
+    put_entry(&b, i, start);
+  }
+  return finish(&b, ROTO_CHUNK_SHAP, bytes, size);
+}
+
+const unsigned char *roto_find_chunk(const unsigned char *model, uint32_t chunk, size_t *length) {
+  const unsigned char *entry = model + ROTO_HEADER_SIZE + chunk * ROTO_ENTRY_SIZE;
+  uint64_t offset = 0, size = 0;
+  *length = 0;
+  if (chunk >= model[ROTO_HEADER_CHUNK_COUNT]) return NULL;
+  for (int i = 7; i >= 0; i--) {
+    offset = offset << 8 | entry[ROTO_ENTRY_OFFSET + i];
+    size = size << 8 | entry[ROTO_ENTRY_LENGTH + i];
+  }
+  *length = (size_t)size;
+  return model + offset;
+}
+
+uint64_t roto_shape_net_floats(const roto_shape_net_desc *n) {
+  uint64_t points = 2 * (uint64_t)n->landmarks, width = n->width, outputs = 2 * (uint64_t)n->places + 4 * (uint64_t)n->vertices;
+  uint64_t blocks = width * (points + 1) + width * (width + 1);
+  for (uint32_t i = 1; i < n->blocks; i++) blocks += width * (width + points + 1) + width * (width + 1);
+  return blocks + outputs * (width + points + 1);
+}
+
+static void put_shapes(buffer *b, const roto_shapes_desc *s) {
+  put_u32(b, s->network_count);
+  append(b, ROTO_SHAPES_SIZE - ROTO_SHAPES_USED);
+  for (uint32_t i = 0; i < s->network_count; i++) {
+    const roto_shape_net_desc *n = &s->networks[i];
+    put_u32(b, n->landmarks);
+    put_u32(b, n->vertices);
+    put_u32(b, n->places);
+    put_u32(b, n->blocks);
+    put_u32(b, n->width);
+  }
+  for (uint32_t i = 0; i < s->shape_count; i++) {
+    const roto_shape_use_desc *u = &s->shapes[i];
+    int is_drawn = u->network != ROTO_NONE;
+    put_u32(b, u->network);
+    put_u32(b, is_drawn ? (uint32_t)u->mirrored : 0);
+    put_u32(b, is_drawn ? (uint32_t)u->reversed : 0);
+    put_u32(b, is_drawn ? u->first : 0);
+  }
+  for (uint32_t i = 0; i < s->shape_count; i++)
+    for (uint32_t k = 0; s->shapes[i].network != ROTO_NONE && k < s->networks[s->shapes[i].network].landmarks; k++)
+      put_u32(b, s->shapes[i].landmarks[k]);
+  align(b);
+  for (uint32_t i = 0; i < s->network_count; i++) put_floats(b, s->networks[i].floats, roto_shape_net_floats(&s->networks[i]));
+  for (uint32_t i = 0; i < s->shape_count; i++)
+    if (s->shapes[i].network != ROTO_NONE)
+      put_floats(b, s->shapes[i].test, 6 * (uint64_t)s->networks[s->shapes[i].network].vertices);
+}
+
+roto_status roto_write_shapes(const unsigned char *model, size_t model_size, const roto_shapes_desc *shapes,
+                              unsigned char **bytes, size_t *size) {
+  buffer b = {NULL, 0, 0, ROTO_OK};
+  *bytes = NULL;
+  *size = 0;
+  if (!model || model_size < ROTO_HEADER_SIZE || !shapes->networks || !shapes->shapes) return ROTO_ERR_ARGUMENT;
+  if (shapes->network_count > ROTO_MAX_LANDMARKS || shapes->shape_count > ROTO_MAX_LANDMARKS) return ROTO_ERR_LIMIT;
+  for (uint32_t i = 0; i < shapes->network_count; i++) {
+    const roto_shape_net_desc *n = &shapes->networks[i];
+    if (!n->floats) return ROTO_ERR_ARGUMENT;
+    if (n->landmarks > ROTO_MAX_SHAPE_LANDMARKS || n->vertices > ROTO_MAX_SHAPE_VERTICES || n->places > n->vertices ||
+        n->blocks > ROTO_MAX_SHAPE_BLOCKS || n->width > ROTO_MAX_SHAPE_WIDTH)
+      return ROTO_ERR_LIMIT;
+  }
+  for (uint32_t i = 0; i < shapes->shape_count; i++) {
+    const roto_shape_use_desc *u = &shapes->shapes[i];
+    if (u->network != ROTO_NONE && (u->network >= shapes->network_count || !u->landmarks || !u->test)) return ROTO_ERR_ARGUMENT;
+  }
+  append(&b, ROTO_HEADER_SIZE + ROTO_CHUNK_COUNT * ROTO_ENTRY_SIZE);
+  for (int i = 0; i < ROTO_CHUNK_COUNT && b.status == ROTO_OK; i++) {
+    size_t start;
+    align(&b);
+    start = b.size;
+    if (i == ROTO_CHUNK_SHAP) {
+      put_shapes(&b, shapes);
+    } else {
+      size_t length;
+      const unsigned char *chunk = roto_find_chunk(model, (uint32_t)i, &length);
+      unsigned char *where = append(&b, length);
+      if (where && length) memcpy(where, chunk, length);
     }
+    put_entry(&b, i, start);
   }
-  if (b.status != ROTO_OK) {
-    free(b.bytes);
-    return b.status;
-  }
-  memcpy(b.bytes + ROTO_HEADER_MAGIC, ROTO_FORMAT_MAGIC, 8);
-  store(b.bytes + ROTO_HEADER_VERSION, ROTO_FORMAT_VERSION, 4);
-  store(b.bytes + ROTO_HEADER_CHUNK_COUNT, ROTO_CHUNK_COUNT, 4);
-  store(b.bytes + ROTO_HEADER_FILE_SIZE, b.size, 8);
-  *bytes = b.bytes;
-  *size = b.size;
-  return ROTO_OK;
+  return finish(&b, ROTO_CHUNK_COUNT, bytes, size);
 }
 
 int roto_write_file_atomic(const char *path, const void *bytes, size_t size) {

@@ -59,6 +59,37 @@ uint64_t roto_tensor_count(const roto_node_desc *nodes, uint32_t index, uint32_t
  * or an input does not precede its node; ROTO_ERR_LIMIT: a count or length exceeds a limit; ROTO_ERR_MEMORY. */
 roto_status roto_write_model(const roto_model_desc *model, unsigned char **bytes, size_t *size);
 
+/* A network that draws shapes (SPEC.md, SHAP). */
+typedef struct roto_shape_net_desc {
+  uint32_t landmarks, vertices, places, blocks, width;
+  const float *floats; /* for each layer weight [in][out], then bias [out]; roto_shape_net_floats of them */
+} roto_shape_net_desc;
+
+/* How a shape of the template uses one. */
+typedef struct roto_shape_use_desc {
+  uint32_t network; /* ROTO_NONE: this shape is not predicted, and the rest is not read */
+  int mirrored, reversed;
+  uint32_t first;
+  const uint32_t *landmarks; /* the network's number of them, the two extreme ones first */
+  const float *test; /* [vertices][6] x, y, in x, in y, out x, out y: what the self-test expects, in units of the crop */
+} roto_shape_use_desc;
+
+typedef struct roto_shapes_desc {
+  const roto_shape_net_desc *networks;
+  const roto_shape_use_desc *shapes; /* those of the template, in its order */
+  uint32_t network_count, shape_count;
+} roto_shapes_desc;
+
+uint64_t roto_shape_net_floats(const roto_shape_net_desc *network);
+
+/* A valid model (of roto_write_model or from a file) with shape networks instead of those it had, or for the first time; every
+ * other chunk stays what it is.  As roto_write_model otherwise. */
+roto_status roto_write_shapes(const unsigned char *model, size_t model_size, const roto_shapes_desc *shapes,
+                              unsigned char **bytes, size_t *size);
+
+/* A chunk of a valid model (ROTO_CHUNK_META ...), NULL if it is not there. */
+const unsigned char *roto_find_chunk(const unsigned char *model, uint32_t chunk, size_t *length);
+
 /* Write a file so that `path` holds either its old contents or all of the new ones: a temporary name beside it, fsync,
  * rename.  Returns 0, or the errno of the step that failed; the temporary file is removed then. */
 int roto_write_file_atomic(const char *path, const void *bytes, size_t size);

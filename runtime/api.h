@@ -146,6 +146,12 @@ typedef struct roto_point {
   float confidence; /* 0..1, = 1 / (1 + error / (1 % of the longer side of the crop)) */
 } roto_point;
 
+/* A vertex of a roto shape.  Tangents are relative to the vertex: the segment from vertex a to vertex b has the control points
+ * a, a + a.out, b + b.in, b.  `feather` is the width in pixels of the soft edge here: > 0 outwards, < 0 inwards, 0 hard. */
+typedef struct roto_vertex {
+  double x, y, in_x, in_y, out_x, out_y, feather;
+} roto_vertex;
+
 /* What a model is, for people and for tools.  Pointers live as long as the model. */
 typedef struct roto_info {
   const char *name, *description;
@@ -156,6 +162,8 @@ typedef struct roto_info {
   uint32_t landmark_count; /* N; 0: a bare network, for roto_infer alone */
   uint32_t output_count;   /* floats the network returns: 2N (x, y) or 3N (x, y, spread), in units of the crop; N = 0: any */
   uint32_t part_count, shape_count;
+  uint32_t vertex_count;                   /* of all shapes together: what roto_find_shapes writes */
+  uint32_t shape_net_count;                /* networks that draw shapes; 0: the model finds landmarks alone */
   uint64_t parameter_count, multiply_adds; /* of one inference */
   size_t session_size;                     /* bytes of one session */
   roto_isa isa;                            /* kernels in use */
@@ -193,6 +201,11 @@ ROTO_API roto_status roto_get_landmark(const roto_model *model, uint32_t index, 
 ROTO_API roto_status roto_get_part(const roto_model *model, uint32_t index, roto_part *part);
 ROTO_API roto_status roto_get_shape(const roto_model *model, uint32_t index, roto_shape *shape);
 
+/* The landmarks that a shape depends on, its two extreme ones first: moving another one does not change it.  `landmarks` lives as
+ * long as the model; *count is 0 for a shape that the model does not predict. */
+ROTO_API roto_status roto_get_shape_landmarks(const roto_model *model, uint32_t index, const uint32_t **landmarks,
+                                              uint32_t *count);
+
 /* A session holds the workspace of one running network.  The model must outlive it. */
 ROTO_API size_t roto_session_size(const roto_model *model); /* bytes for roto_session_options.memory */
 ROTO_API roto_status roto_session_create(const roto_model *model, const roto_session_options *options, roto_session **session);
@@ -213,6 +226,16 @@ ROTO_API roto_status roto_find_landmarks_near(roto_session *session, const roto_
  * models of one landmark: its size is 0 then, as it is for NULL. */
 ROTO_API roto_rect roto_fit_crop(const roto_model *model, const roto_point *points);
 
+/* Draw shape `index` of the template through the landmarks it depends on (roto_get_shape_landmarks); of `points`, landmark_count
+ * entries, only their places are read.  `vertices` receives the shape's vertices in the points' unit; one that is a landmark lies
+ * exactly on it.  A few microseconds: fit for redrawing while an artist drags a point.  ROTO_ERR_ARGUMENT if the model does not
+ * predict this shape or such a landmark is not finite or beyond 1e9.  Allocates nothing. */
+ROTO_API roto_status roto_predict_shape(roto_session *session, uint32_t index, const roto_point *points, roto_vertex *vertices);
+
+/* All shapes of the template, one after the other: roto_info.vertex_count vertices.  Those of a shape that the model does not
+ * predict are zero. */
+ROTO_API roto_status roto_find_shapes(roto_session *session, const roto_point *points, roto_vertex *vertices);
+
 /* The bare network: input [height][width][channels] as roto_info describes, output [output_count] (a map as
  * [height][width][channels]).  Allocates nothing. */
 ROTO_API roto_status roto_infer(roto_session *session, const float *input, float *output);
@@ -226,7 +249,7 @@ ROTO_API void roto_sample(const roto_image *image, const float to_frame[6], roto
 /* The map of roto_sample that roto_find_landmarks uses for a crop: uniform scale, centred, covering the rectangle. */
 ROTO_API void roto_crop_map(roto_rect crop, uint32_t width, uint32_t height, float to_frame[6]);
 
-/* Run the model's own input and compare with its own output: is this machine computing what the trainer's did?
+/* Run the model's own input and compare with its own output, shapes too: is this machine computing what the trainer's did?
  * `difference`, if not NULL, receives the largest absolute difference. */
 ROTO_API roto_status roto_selftest(roto_session *session, float *difference);
 
@@ -239,12 +262,6 @@ ROTO_API roto_isa roto_best_isa(void);            /* what this CPU and operating
 typedef struct roto_cubic {
   double x[4], y[4];
 } roto_cubic;
-
-/* A vertex of a roto shape.  Tangents are relative to the vertex: the segment from vertex a to vertex b has the control points
- * a, a + a.out, b + b.in, b.  `feather` is the width in pixels of the soft edge here: > 0 outwards, < 0 inwards, 0 hard. */
-typedef struct roto_vertex {
-  double x, y, in_x, in_y, out_x, out_y, feather;
-} roto_vertex;
 
 /* The curve of a roto shape: vertex_count segments if closed, one fewer if open. */
 typedef struct roto_path {

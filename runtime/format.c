@@ -31,6 +31,20 @@ typedef struct rotoi_node {
   uint32_t channels_per_point;
 } rotoi_node;
 
+/* One network that draws shapes, decoded.  Its layers: 2 * blocks of `width` outputs, the last one of `outputs`. */
+typedef struct rotoi_shape_net {
+  uint32_t landmarks, vertices, places, blocks, width;
+  uint32_t outputs; /* 2 * places + 4 * vertices */
+  uint64_t floats;  /* of all its layers */
+} rotoi_shape_net;
+
+/* How a shape of the template uses a network. */
+typedef struct rotoi_shape_use {
+  uint32_t network; /* ROTO_NONE: not at all */
+  int mirrored, reversed;
+  uint32_t first;
+} rotoi_shape_use;
+
 /* A validated file.  Pointers lead into it and live as long as its bytes. */
 typedef struct rotoi_file {
   const char *name, *description;
@@ -39,6 +53,7 @@ typedef struct rotoi_file {
   float input_mean[4], input_scale[4], crop_margin;
   uint32_t landmark_count, part_count, shape_count, vertex_count; /* vertices of all shapes */
   uint32_t knot_count, node_count, tensor_count;
+  uint32_t shape_net_count;         /* 0: the model predicts no shapes */
   uint32_t output_count;            /* 2N or 3N; without landmarks any number */
   uint64_t parameter_count;         /* floats in all tensors */
   uint64_t multiply_adds;           /* of CONV, DEPTHWISE and DENSE */
@@ -46,6 +61,7 @@ typedef struct rotoi_file {
   const unsigned char *test_pixels; /* u8 [input_height][input_width][input_channels] */
   /* Records and tables for the accessors below. */
   const unsigned char *landmarks, *parts, *shapes, *vertices, *knots, *nodes, *directory, *data, *test_outputs;
+  const unsigned char *shape_nets, *shape_uses, *shape_landmarks, *shape_weights, *shape_tests;
   const char *strings;
 } rotoi_file;
 
@@ -64,6 +80,9 @@ static void rotoi_read_vertices(const rotoi_file *file, int32_t *vertices);
 static void rotoi_read_shape(const rotoi_file *file, uint32_t index, const int32_t *vertices, roto_shape *shape);
 static void rotoi_read_knot(const rotoi_file *file, uint32_t index, float *spread, float *error); /* spreads ascend */
 static float rotoi_test_output(const rotoi_file *file, uint32_t index);                           /* index < output_count */
+
+static void rotoi_read_shape_net(const rotoi_file *file, uint32_t index, rotoi_shape_net *net);
+static void rotoi_read_shape_use(const rotoi_file *file, uint32_t shape, rotoi_shape_use *use);
 
 /* ---- accessors ---- */
 
@@ -138,6 +157,34 @@ static float rotoi_test_output(const rotoi_file *file, uint32_t index) {
   return rotoi_f32(file->test_outputs + 4 * (size_t)index);
 }
 
+static void rotoi_read_shape_net(const rotoi_file *file, uint32_t index, rotoi_shape_net *net) {
+  const unsigned char *record = file->shape_nets + (size_t)index * ROTO_SHAPE_NET_SIZE;
+  uint64_t points, width;
+  net->landmarks = rotoi_u32(record + ROTO_SHAPE_NET_LANDMARKS);
+  net->vertices = rotoi_u32(record + ROTO_SHAPE_NET_VERTICES);
+  net->places = rotoi_u32(record + ROTO_SHAPE_NET_PLACES);
+  net->blocks = rotoi_u32(record + ROTO_SHAPE_NET_BLOCKS);
+  net->width = rotoi_u32(record + ROTO_SHAPE_NET_WIDTH);
+  net->outputs = 2 * net->places + 4 * net->vertices;
+  points = 2 * (uint64_t)net->landmarks;
+  width = net->width;
+  net->floats = width * (points + 1) + net->blocks * width * (width + 1) +
+                (net->blocks - (uint64_t)1) * width * (width + points + 1) + net->outputs * (width + points + 1);
+}
+
+static void rotoi_read_shape_use(const rotoi_file *file, uint32_t shape, rotoi_shape_use *use) {
+  const unsigned char *record = file->shape_uses + (size_t)shape * ROTO_SHAPE_USE_SIZE;
+  use->network = rotoi_u32(record + ROTO_SHAPE_USE_NETWORK);
+  use->mirrored = (int)rotoi_u32(record + ROTO_SHAPE_USE_MIRRORED);
+  use->reversed = (int)rotoi_u32(record + ROTO_SHAPE_USE_REVERSED);
+  use->first = rotoi_u32(record + ROTO_SHAPE_USE_FIRST);
+}
+
+/* Vertex of a shape of `count` that is vertex i < count of its network. */
+static inline uint32_t rotoi_shape_turn(const rotoi_shape_use *use, uint32_t count, uint32_t i) {
+  return (use->reversed ? use->first + count - i : use->first + i) % count;
+}
+
 /* ---- validation ----
  *
  * Each rotoi_check_ function covers one chunk or record and returns 1, or 0 after rotoi_refuse has noted the broken rule. */
@@ -197,9 +244,8 @@ static int rotoi_check_chunks(rotoi_parser *p) {
       ROTO_CHUNK_LIST(ROTOI_CHUNK_CODE)
 #undef ROTOI_CHUNK_CODE
   };
-  uint64_t end =
-      ROTO_HEADER_SIZE + (uint64_t)ROTO_CHUNK_COUNT * ROTO_ENTRY_SIZE; /* of what was checked; <= size from here on */
-  uint32_t i;
+  uint64_t end; /* of what was checked; <= size from here on */
+  uint32_t i, count;
 
   if (p->size < 8 || memcmp(data, ROTO_FORMAT_MAGIC, 8) != 0) return rotoi_refuse(p, ROTO_RULE_MAGIC, 0, data);
   if (p->size >= 12 && rotoi_u32(data + ROTO_HEADER_VERSION) != ROTO_FORMAT_VERSION)
@@ -207,11 +253,13 @@ static int rotoi_check_chunks(rotoi_parser *p) {
   if (p->size < ROTO_HEADER_SIZE) return rotoi_refuse(p, ROTO_RULE_FILE_SIZE, 0, data + p->size);
   if (rotoi_u64(data + ROTO_HEADER_FILE_SIZE) != p->size)
     return rotoi_refuse(p, ROTO_RULE_FILE_SIZE, 0, data + ROTO_HEADER_FILE_SIZE);
-  if (rotoi_u32(data + ROTO_HEADER_CHUNK_COUNT) != ROTO_CHUNK_COUNT || p->size < end)
+  count = rotoi_u32(data + ROTO_HEADER_CHUNK_COUNT);
+  end = ROTO_HEADER_SIZE + (uint64_t)count * ROTO_ENTRY_SIZE;
+  if ((count != ROTO_CHUNK_SHAP && count != ROTO_CHUNK_COUNT) || p->size < end)
     return rotoi_refuse(p, ROTO_RULE_CHUNK_COUNT, 0, data + ROTO_HEADER_CHUNK_COUNT);
   if (!rotoi_check_zero(p, 0, data + ROTO_HEADER_USED, data + ROTO_HEADER_SIZE)) return 0;
 
-  for (i = 0; i < ROTO_CHUNK_COUNT; i++, entry += ROTO_ENTRY_SIZE) {
+  for (i = 0; i < count; i++, entry += ROTO_ENTRY_SIZE) {
     uint64_t offset = rotoi_u64(entry + ROTO_ENTRY_OFFSET), length = rotoi_u64(entry + ROTO_ENTRY_LENGTH);
     if (rotoi_u32(entry + ROTO_ENTRY_NAME) != names[i]) return rotoi_refuse(p, ROTO_RULE_CHUNK_NAME, i, entry);
     if (!rotoi_check_zero(p, i, entry + ROTO_ENTRY_NAME + 4, entry + ROTO_ENTRY_OFFSET)) return 0;
@@ -679,6 +727,129 @@ static int rotoi_check_test(rotoi_parser *p) {
   return 1;
 }
 
+static int rotoi_check_shape_nets(rotoi_parser *p, uint64_t *floats) {
+  const unsigned char *record = p->file->shape_nets;
+  uint32_t i;
+  for (i = 0; i < p->file->shape_net_count; i++, record += ROTO_SHAPE_NET_SIZE) {
+    rotoi_shape_net net;
+    uint32_t places = rotoi_u32(record + ROTO_SHAPE_NET_PLACES), vertices = rotoi_u32(record + ROTO_SHAPE_NET_VERTICES);
+    uint32_t width = rotoi_u32(record + ROTO_SHAPE_NET_WIDTH), blocks = rotoi_u32(record + ROTO_SHAPE_NET_BLOCKS);
+    uint32_t landmarks = rotoi_u32(record + ROTO_SHAPE_NET_LANDMARKS);
+    if (landmarks < 2 || vertices < 1 || blocks < 1 || width < 1 || width % 16 != 0)
+      return rotoi_refuse(p, ROTO_RULE_SHAPE_NETWORK, i, record);
+    if (landmarks > ROTO_MAX_SHAPE_LANDMARKS || vertices > ROTO_MAX_SHAPE_VERTICES || blocks > ROTO_MAX_SHAPE_BLOCKS ||
+        width > ROTO_MAX_SHAPE_WIDTH)
+      return rotoi_refuse(p, ROTO_RULE_SHAPE_NETWORK_LIMIT, i, record);
+    if (places > vertices) return rotoi_refuse(p, ROTO_RULE_SHAPE_VERTEX, i, record + ROTO_SHAPE_NET_PLACES);
+    rotoi_read_shape_net(p->file, i, &net);
+    *floats += net.floats; /* below 2^10 networks * 2^21 */
+  }
+  return 1;
+}
+
+/* The landmarks of a shape exist and differ; they are followed by those of the next. */
+static int rotoi_check_shape_landmarks(rotoi_parser *p, uint32_t shape, const rotoi_shape_net *net, const unsigned char *list) {
+  uint32_t i, k;
+  for (i = 0; i < net->landmarks; i++) {
+    uint32_t landmark = rotoi_u32(list + 4 * (size_t)i);
+    if (landmark >= p->file->landmark_count) return rotoi_refuse(p, ROTO_RULE_SHAPE_LANDMARK, shape, list + 4 * (size_t)i);
+    for (k = 0; k < i; k++)
+      if (rotoi_u32(list + 4 * (size_t)k) == landmark)
+        return rotoi_refuse(p, ROTO_RULE_SHAPE_LANDMARK, shape, list + 4 * (size_t)i);
+  }
+  return 1;
+}
+
+/* The vertices of a shape against its network, and against `model`, the shape that named the network first. */
+static int rotoi_check_shape_vertices(rotoi_parser *p, uint32_t shape, const rotoi_shape_net *net, uint32_t model,
+                                      const unsigned char *list) {
+  const unsigned char *record = p->file->shapes + (size_t)shape * ROTO_SHAPE_SIZE;
+  const unsigned char *model_record = p->file->shapes + (size_t)model * ROTO_SHAPE_SIZE;
+  const unsigned char *own = p->file->vertices + 4 * (size_t)rotoi_u32(record + ROTO_SHAPE_FIRST);
+  const unsigned char *others = p->file->vertices + 4 * (size_t)rotoi_u32(model_record + ROTO_SHAPE_FIRST);
+  uint32_t count = net->vertices, places = 0, i, k;
+  rotoi_shape_use use, model_use;
+  rotoi_read_shape_use(p->file, shape, &use);
+  rotoi_read_shape_use(p->file, model, &model_use);
+  for (i = 0; i < count; i++) {
+    const unsigned char *vertex = own + 4 * (size_t)rotoi_shape_turn(&use, count, i);
+    uint32_t landmark = rotoi_u32(vertex);
+    int is_place = landmark == ROTO_NONE;
+    places += (uint32_t)is_place;
+    for (k = 0; k < net->landmarks && rotoi_u32(list + 4 * (size_t)k) != landmark; k++) continue;
+    if (is_place != (rotoi_u32(others + 4 * (size_t)rotoi_shape_turn(&model_use, count, i)) == ROTO_NONE) ||
+        (!is_place && k == net->landmarks))
+      return rotoi_refuse(p, ROTO_RULE_SHAPE_VERTEX, shape, vertex);
+  }
+  return places == net->places ? 1 : rotoi_refuse(p, ROTO_RULE_SHAPE_VERTEX, shape, record);
+}
+
+/* SHAP, if it is there.  All counts are small: networks, shapes and blocks 2^10, weights of a network 2^21, vertices 2^16. */
+static int rotoi_check_shapes(rotoi_parser *p) {
+  const unsigned char *head = p->begin[ROTO_CHUNK_SHAP], *record, *list;
+  rotoi_file *file = p->file;
+  uint32_t i, named = 0, models[ROTO_MAX_LANDMARKS];
+  uint64_t length, weights = 0, landmarks = 0, outputs = 0;
+  rotoi_shape_net net;
+  if (!head) return 1;
+  if (!rotoi_check_head(p, ROTO_CHUNK_SHAP, ROTO_SHAPES_USED, ROTO_SHAPES_SIZE)) return 0;
+  file->shape_net_count = rotoi_u32(head + ROTO_SHAPES_NETWORKS);
+  if (file->shape_net_count == 0 || file->shape_net_count > file->shape_count)
+    return rotoi_refuse(p, ROTO_RULE_SHAPE_USE, 0, head);
+  length = ROTO_SHAPES_SIZE + (uint64_t)file->shape_net_count * ROTO_SHAPE_NET_SIZE +
+           (uint64_t)file->shape_count * ROTO_SHAPE_USE_SIZE;
+  if (length > (uint64_t)(p->end[ROTO_CHUNK_SHAP] - head)) return rotoi_check_length(p, ROTO_CHUNK_SHAP, length);
+  file->shape_nets = head + ROTO_SHAPES_SIZE;
+  file->shape_uses = file->shape_nets + (size_t)file->shape_net_count * ROTO_SHAPE_NET_SIZE;
+  file->shape_landmarks = head + (size_t)length;
+  if (!rotoi_check_shape_nets(p, &weights)) return 0;
+
+  for (i = 0, record = file->shape_uses; i < file->shape_count; i++, record += ROTO_SHAPE_USE_SIZE) {
+    uint32_t network = rotoi_u32(record + ROTO_SHAPE_USE_NETWORK), first = rotoi_u32(record + ROTO_SHAPE_USE_FIRST);
+    uint32_t mirrored = rotoi_u32(record + ROTO_SHAPE_USE_MIRRORED), reversed = rotoi_u32(record + ROTO_SHAPE_USE_REVERSED);
+    const unsigned char *shape = file->shapes + (size_t)i * ROTO_SHAPE_SIZE;
+    uint32_t vertices = rotoi_u32(shape + ROTO_SHAPE_COUNT);
+    if (network == ROTO_NONE) {
+      if (!rotoi_check_zero(p, ROTO_CHUNK_SHAP, record + ROTO_SHAPE_USE_MIRRORED, record + ROTO_SHAPE_USE_SIZE)) return 0;
+      continue;
+    }
+    if (network > named || network >= file->shape_net_count) return rotoi_refuse(p, ROTO_RULE_SHAPE_USE, i, record);
+    if (network == named) models[named++] = i;
+    rotoi_read_shape_net(file, network, &net);
+    if (vertices != net.vertices) return rotoi_refuse(p, ROTO_RULE_SHAPE_VERTEX, i, record);
+    if (mirrored > 1 || reversed > 1 || first >= vertices ||
+        (rotoi_u32(shape + ROTO_SHAPE_CLOSED) == 0 && first != (reversed ? vertices - 1 : 0)))
+      return rotoi_refuse(p, ROTO_RULE_SHAPE_TURN, i, record);
+    landmarks += net.landmarks;
+    outputs += 6 * (uint64_t)vertices;
+  }
+  if (named != file->shape_net_count) return rotoi_refuse(p, ROTO_RULE_SHAPE_USE, i, head);
+  length += 4 * landmarks;
+  if (!rotoi_check_length(p, ROTO_CHUNK_SHAP, rotoi_align_up(length) + 4 * (weights + outputs))) return 0;
+  if (!rotoi_check_zero(p, ROTO_CHUNK_SHAP, head + (size_t)length, head + (size_t)rotoi_align_up(length))) return 0;
+  file->shape_weights = head + (size_t)rotoi_align_up(length);
+  file->shape_tests = file->shape_weights + 4 * (size_t)weights;
+
+  for (i = 0, list = file->shape_landmarks; i < file->shape_count; i++) {
+    rotoi_shape_use use;
+    rotoi_read_shape_use(file, i, &use);
+    if (use.network == ROTO_NONE) continue;
+    rotoi_read_shape_net(file, use.network, &net);
+    if (!rotoi_check_shape_landmarks(p, i, &net, list) || !rotoi_check_shape_vertices(p, i, &net, models[use.network], list))
+      return 0;
+    list += 4 * (size_t)net.landmarks;
+  }
+  for (i = 0, record = file->shape_weights; i < file->shape_net_count; i++) {
+    rotoi_read_shape_net(file, i, &net);
+    if (!rotoi_all_finite(record, (size_t)net.floats)) return rotoi_refuse(p, ROTO_RULE_FINITE, i, record);
+    record += 4 * (size_t)net.floats;
+  }
+  for (i = 0; i < (uint32_t)outputs; i++)
+    if (!rotoi_is_finite(file->shape_tests + 4 * (size_t)i))
+      return rotoi_refuse(p, ROTO_RULE_TEST_VALUE, i, file->shape_tests + 4 * (size_t)i);
+  return 1;
+}
+
 static roto_status rotoi_parse(const unsigned char *data, size_t size, rotoi_file *file, roto_error *err) {
   rotoi_parser p;
   memset(&p, 0, sizeof p);
@@ -687,7 +858,8 @@ static roto_status rotoi_parse(const unsigned char *data, size_t size, rotoi_fil
   p.size = size;
   p.file = file;
   if (rotoi_check_chunks(&p) && rotoi_check_meta(&p) && rotoi_check_input(&p) && rotoi_check_template(&p) &&
-      rotoi_check_tensors(&p) && rotoi_check_network(&p) && rotoi_check_calibration(&p) && rotoi_check_test(&p))
+      rotoi_check_tensors(&p) && rotoi_check_network(&p) && rotoi_check_calibration(&p) && rotoi_check_test(&p) &&
+      rotoi_check_shapes(&p))
     return ROTO_OK;
   memset(file, 0, sizeof *file);
   if (err) *err = p.error;

@@ -22,10 +22,12 @@
 #include "plan.c"
 #include "exec.c"
 #include "image.c"
+#include "shapes.c"
 
 struct roto_model {
   rotoi_file file;
   rotoi_plan plan;
+  rotoi_shapes shapes;
   roto_info info;
   roto_allocator allocator;
   int32_t *vertices;   /* of all shapes */
@@ -65,6 +67,8 @@ static void rotoi_fill_info(roto_model *model) {
   info->output_count = file->output_count;
   info->part_count = file->part_count;
   info->shape_count = file->shape_count;
+  info->vertex_count = file->vertex_count;
+  info->shape_net_count = file->shape_net_count;
   info->parameter_count = file->parameter_count;
   info->multiply_adds = file->multiply_adds;
   info->session_size = ROTOI_SESSION_HEAD + model->plan.workspace;
@@ -84,6 +88,8 @@ static roto_status rotoi_open(const void *data, size_t size, const roto_options 
   m->vertices = (int32_t *)rotoi_alloc(&m->allocator, (size_t)file.vertex_count * sizeof(int32_t));
   status = m->vertices ? rotoi_plan_create(&m->file, rotoi_select_kernels(options->max_isa), &m->allocator, &m->plan)
                        : ROTO_ERR_MEMORY;
+  if (!status) status = rotoi_shapes_create(&m->file, m->plan.kernels, &m->allocator, &m->shapes);
+  if (!status && m->plan.workspace < m->shapes.workspace) m->plan.workspace = m->shapes.workspace;
   if (!status && m->plan.workspace > (size_t)-1 - ROTOI_SESSION_HEAD - 64) status = ROTO_ERR_LIMIT;
   if (status) {
     roto_close(m);
@@ -165,6 +171,7 @@ ROTO_API void roto_close(roto_model *model) {
   if (!model) return;
   roto_allocator allocator = model->allocator;
   rotoi_plan_free(&model->plan, &allocator);
+  rotoi_shapes_free(&model->shapes, &allocator);
   rotoi_free(&allocator, model->vertices);
   rotoi_free(&allocator, model->data);
   rotoi_free(&allocator, model);
@@ -195,6 +202,17 @@ ROTO_API roto_status roto_get_shape(const roto_model *model, uint32_t index, rot
   memset(shape, 0, sizeof *shape);
   if (!model || index >= model->file.shape_count) return ROTO_ERR_ARGUMENT;
   rotoi_read_shape(&model->file, index, model->vertices, shape);
+  return ROTO_OK;
+}
+
+ROTO_API roto_status roto_get_shape_landmarks(const roto_model *model, uint32_t index, const uint32_t **landmarks,
+                                              uint32_t *count) {
+  if (landmarks) *landmarks = NULL;
+  if (count) *count = 0;
+  if (!model || !landmarks || !count || index >= model->file.shape_count) return ROTO_ERR_ARGUMENT;
+  if (!model->shapes.count) return ROTO_OK;
+  *landmarks = model->shapes.shapes[index].landmarks;
+  *count = model->shapes.shapes[index].landmark_count;
   return ROTO_OK;
 }
 
@@ -380,6 +398,53 @@ ROTO_API roto_status roto_find_landmarks_near(roto_session *session, const roto_
   return ROTO_OK;
 }
 
+ROTO_API roto_status roto_predict_shape(roto_session *session, uint32_t index, const roto_point *points,
+                                        roto_vertex *vertices) {
+  if (!session || !points || !vertices) return ROTO_ERR_ARGUMENT;
+  return rotoi_predict_shape(&session->model->shapes, index, points, (float *)(void *)session->values, vertices);
+}
+
+ROTO_API roto_status roto_find_shapes(roto_session *session, const roto_point *points, roto_vertex *vertices) {
+  if (!session || !points || !vertices || !session->model->shapes.count) return ROTO_ERR_ARGUMENT;
+  const rotoi_shapes *shapes = &session->model->shapes;
+  memset(vertices, 0, session->model->file.vertex_count * sizeof *vertices);
+  for (uint32_t i = 0; i < shapes->count; ++i) {
+    roto_status status = ROTO_OK;
+    if (shapes->shapes[i].net) status = roto_predict_shape(session, i, points, vertices + shapes->shapes[i].first_vertex);
+    if (status) return status;
+  }
+  return ROTO_OK;
+}
+
+/* The largest difference of the shapes drawn through the landmarks that the self-test expects, in units of the crop. */
+static float rotoi_selftest_shapes(const roto_model *model, float *workspace, float worst, roto_status *status) {
+  const rotoi_file *file = &model->file;
+  const unsigned char *expected = file->shape_tests;
+  uint32_t floats = file->landmark_count ? file->output_count / file->landmark_count : 0;
+  for (uint32_t i = 0; i < model->shapes.count; ++i) {
+    const rotoi_shape *shape = &model->shapes.shapes[i];
+    roto_point points[ROTO_MAX_SHAPE_LANDMARKS];
+    roto_vertex found[ROTO_MAX_SHAPE_VERTICES];
+    if (!shape->net) continue;
+    for (uint32_t k = 0; k < shape->landmark_count; ++k) {
+      points[k].x = rotoi_test_output(file, shape->landmarks[k] * floats);
+      points[k].y = rotoi_test_output(file, shape->landmarks[k] * floats + 1);
+    }
+    rotoi_draw_shape(&model->shapes, i, points, workspace, found);
+    for (uint32_t v = 0; v < shape->vertex_count; ++v, expected += 24) {
+      const roto_vertex *f = &found[v];
+      const double values[6] = {f->x, f->y, f->in_x, f->in_y, f->out_x, f->out_y};
+      for (int k = 0; k < 6; ++k) {
+        float d = (float)values[k] - rotoi_f32(expected + 4 * k);
+        d = d < 0 ? -d : d;
+        if (!(d <= file->test_tolerance)) *status = ROTO_ERR_SELFTEST;
+        if (!(d <= worst) && worst == worst) worst = d;
+      }
+    }
+  }
+  return worst;
+}
+
 ROTO_API roto_status roto_selftest(roto_session *session, float *difference) {
   if (difference) *difference = 0;
   if (!session) return ROTO_ERR_ARGUMENT;
@@ -399,6 +464,7 @@ ROTO_API roto_status roto_selftest(roto_session *session, float *difference) {
     if (!(d <= file->test_tolerance)) status = ROTO_ERR_SELFTEST;
     if (!(d <= worst) && worst == worst) worst = d; /* the first that is not a number stays */
   }
+  worst = rotoi_selftest_shapes(model, (float *)(void *)session->values, worst, &status);
   if (difference) *difference = worst;
   return status;
 }

@@ -60,6 +60,63 @@ static void interpret(const roto_model_desc *m, float *output) {
   net_free(n);
 }
 
+/* ---- shapes ---- */
+
+/* One layer in double: out = act(bias + in * weight).  Returns what follows it in the weights. */
+static const float *run_layer(const float *weights, const double *in, uint32_t ins, uint32_t outs, int relu, double *out) {
+  for (uint32_t o = 0; o < outs; o++) {
+    out[o] = (double)weights[ins * outs + o];
+    for (uint32_t i = 0; i < ins; i++) out[o] += in[i] * (double)weights[i * outs + o];
+    if (relu && out[o] < 0) out[o] = 0;
+  }
+  return weights + (ins + 1) * outs;
+}
+
+/* The shape that SPEC.md's SHAP describes, through landmarks at `point` (`floats` apart), into vertices of 6 numbers. */
+static void draw_shape(const roto_shape_net_desc *n, const roto_shape_use_desc *u, const roto_shape *shape, const float *point,
+                       uint32_t floats, float *vertices) {
+  double a[ROTO_MAX_SHAPE_WIDTH + 2 * ROTO_MAX_SHAPE_LANDMARKS], hidden[ROTO_MAX_SHAPE_WIDTH],
+      result[6 * ROTO_MAX_SHAPE_VERTICES];
+  double sign = u->mirrored ? -1 : 1, input[2 * ROTO_MAX_SHAPE_LANDMARKS];
+  double ax = sign * (double)point[floats * u->landmarks[0]], ay = (double)point[floats * u->landmarks[0] + 1];
+  double bx = sign * (double)point[floats * u->landmarks[1]], by = (double)point[floats * u->landmarks[1] + 1];
+  double dx = bx - ax, dy = by - ay, mx = (ax + bx) / 2, my = (ay + by) / 2, square = dx * dx + dy * dy;
+  const float *weights = n->floats;
+  const double *place = result, *tangent = result + 2 * n->places;
+  uint32_t points = 2 * n->landmarks;
+  for (uint32_t i = 0; i < n->landmarks; i++) {
+    double x = sign * (double)point[floats * u->landmarks[i]] - mx, y = (double)point[floats * u->landmarks[i] + 1] - my;
+    input[2 * i] = (x * dx + y * dy) / square;
+    input[2 * i + 1] = (dx * y - dy * x) / square;
+  }
+  memcpy(a, input, points * sizeof *a);
+  for (uint32_t b = 0; b < n->blocks; b++) {
+    weights = run_layer(weights, a, b ? n->width + points : points, n->width, 1, hidden);
+    weights = run_layer(weights, hidden, n->width, n->width, 1, a);
+    memcpy(a + n->width, input, points * sizeof *a);
+  }
+  run_layer(weights, a, n->width + points, 2 * n->places + 4 * n->vertices, 0, result);
+  for (uint32_t i = 0; i < n->vertices; i++, tangent += 4) {
+    uint32_t v = (u->first + (u->reversed ? n->vertices - i : i)) % n->vertices;
+    float *vertex = vertices + 6 * v;
+    int turned = u->reversed ? 4 : 2;
+    for (int k = 0; k < 4; k += 2) {
+      double tu = tangent[k], tv = tangent[k + 1];
+      int where = k ? 6 - turned : turned;
+      vertex[where] = (float)(sign * (tu * dx - tv * dy));
+      vertex[where + 1] = (float)(tu * dy + tv * dx);
+    }
+    if (shape->vertices[v] >= 0) {
+      vertex[0] = point[floats * (uint32_t)shape->vertices[v]];
+      vertex[1] = point[floats * (uint32_t)shape->vertices[v] + 1];
+    } else {
+      vertex[0] = (float)(sign * (mx + place[0] * dx - place[1] * dy));
+      vertex[1] = (float)(my + place[0] * dy + place[1] * dx);
+      place += 2;
+    }
+  }
+}
+
 /* ---- valid models ---- */
 
 enum { MAX_NODES = 32, MAX_OUTPUTS = 64, MAX_PIXELS = 4096, MAX_WEIGHTS = 16384 };
@@ -71,7 +128,20 @@ typedef struct model {
   unsigned char pixels[MAX_PIXELS];
   float output[MAX_OUTPUTS], weights[MAX_WEIGHTS];
   size_t weight_count;
+  roto_shapes_desc shapes; /* no networks: no shapes */
+  roto_shape_net_desc shape_nets[2];
+  roto_shape_use_desc shape_uses[4];
+  float shape_tests[4][6 * 4];
 } model;
+
+/* The self-test's answers. */
+static void answer(model *m) {
+  interpret(&m->desc, m->output);
+  for (uint32_t i = 0; i < m->shapes.shape_count; i++) {
+    const roto_shape_use_desc *u = &m->shape_uses[i];
+    if (u->network != ROTO_NONE) draw_shape(&m->shape_nets[u->network], u, &m->desc.shapes[i], m->output, 2, m->shape_tests[i]);
+  }
+}
 
 /* Append a node with inputs a and b (0: none, the picture apart) and give it random weights of about unit gain. */
 static uint32_t add(model *m, roto_node_desc node, int with_bias) {
@@ -239,10 +309,47 @@ static void make_all(model *m) {
   add(m, point_head(wide + 1, 2, 3), 0);
 }
 
+/* Shape networks: one for two shapes that mirror each other, one with neither room nor places, none for the last shape. */
+static void make_shapes(model *m) {
+  static const roto_landmark landmarks[] = {{"left.outer", "", 0, 4, 1},  {"left.inner", "", 0, 3, 1},
+                                            {"left.lower", "", 0, 5, 1},  {"right.inner", "", 0, 1, 1},
+                                            {"right.outer", "", 0, 0, 1}, {"right.lower", "", 0, 2, 1}};
+  static const int32_t left[] = {0, -1, 1, 2}, right[] = {3, -1, 4, 5}, line[] = {1, 3}, loose[] = {2, 5};
+  static const roto_shape shapes[] = {
+      {"left", 1, 4, left}, {"right", 1, 4, right}, {"line", 0, 2, line}, {"loose", 0, 2, loose}};
+  static const uint32_t of_left[] = {0, 1, 2}, of_right[] = {4, 3, 5}, of_line[] = {3, 1};
+  static const roto_shape_net_desc nets[] = {{3, 4, 1, 2, 16, NULL}, {2, 2, 0, 1, 16, NULL}};
+  static const roto_shape_use_desc uses[] = {
+      {0, 0, 0, 0, of_left, NULL}, {0, 1, 1, 2, of_right, NULL}, {1, 0, 1, 1, of_line, NULL}, {ROTO_NONE, 0, 0, 0, NULL, NULL}};
+  begin(m, "shapes", "Landmarks, and shapes through them.", 4, 5, 3);
+  m->desc.landmarks = landmarks;
+  m->desc.landmark_count = COUNT(landmarks);
+  m->desc.shapes = shapes;
+  m->desc.shape_count = COUNT(shapes);
+  m->desc.knots = one_knot;
+  m->desc.knot_count = COUNT(one_knot);
+  add(m, windowed(ROTO_OP_CONV, ROTO_ACT_RELU, 0, 3, 2, 1, 2, 3, 4), 1);
+  add(m, plain(ROTO_OP_DENSE, ROTO_ACT_NONE, 1, 1, 1, 12), 1);
+  memcpy(m->shape_nets, nets, sizeof nets);
+  memcpy(m->shape_uses, uses, sizeof uses);
+  m->shapes.networks = m->shape_nets;
+  m->shapes.network_count = COUNT(nets);
+  m->shapes.shapes = m->shape_uses;
+  m->shapes.shape_count = COUNT(uses);
+  for (size_t i = 0; i < COUNT(uses); i++) m->shape_uses[i].test = m->shape_tests[i];
+  for (size_t i = 0; i < COUNT(nets); i++) {
+    size_t count = (size_t)roto_shape_net_floats(&m->shape_nets[i]);
+    m->shape_nets[i].floats = m->weights + m->weight_count;
+    if (m->weight_count + count > MAX_WEIGHTS) die(m->desc.name, "more weights than MAX_WEIGHTS");
+    while (count-- > 0) m->weights[m->weight_count++] = random_float(-0.25f, 0.25f);
+  }
+}
+
 static const struct {
   const char *name;
   void (*make)(model *m);
-} valid[] = {{"all", make_all}, {"bare", make_bare}, {"dense", make_dense}, {"heat", make_heat}, {"offsets", make_offsets}};
+} valid[] = {{"all", make_all},   {"bare", make_bare},       {"dense", make_dense},
+             {"heat", make_heat}, {"offsets", make_offsets}, {"shapes", make_shapes}};
 
 /* ---- invalid models ---- */
 
@@ -256,6 +363,10 @@ enum { IN_FILE = -1 };
 #define STRING(i) VERTEX(5 + (i) / 4) + (i) % 4                  /* 5 vertices */
 #define KNOT(i, field) (ROTO_LIST_SIZE + (i)*ROTO_KNOT_SIZE + (field))
 #define NODE(i, field) (ROTO_LIST_SIZE + (i)*ROTO_NODE_SIZE + (field))
+#define SHAPE_NET(i, field) (ROTO_SHAPES_SIZE + (i)*ROTO_SHAPE_NET_SIZE + (field))
+#define SHAPE_USE(i, field) SHAPE_NET(2, (i)*ROTO_SHAPE_USE_SIZE + (field)) /* in "shapes": 2 networks */
+#define SHAPE_LANDMARK(i) SHAPE_USE(4, 4 * (i))                             /* 4 shapes, 8 landmarks */
+enum { SHAPE_WEIGHTS = 192, SHAPE_TESTS = SHAPE_WEIGHTS + 4 * (1438 + 520) };
 #define TENSOR(i, field) (ROTO_LIST_SIZE + (i)*ROTO_TENSOR_SIZE + (field))
 
 enum { F32_NAN = 0x7fc00000, F32_INFINITY = 0x7f800000, F32_MINUS_1 = (int)0xbf800000u, F32_HALF = 0x3f000000 };
@@ -280,6 +391,7 @@ static const breakage breakages[] = {
     {2, "version_zero", "heat", IN_FILE, ROTO_HEADER_VERSION, 4, 0},
     {3, "file_size", "heat", IN_FILE, ROTO_HEADER_FILE_SIZE, 8, 64},
     {4, "chunk_count", "heat", IN_FILE, ROTO_HEADER_CHUNK_COUNT, 4, ROTO_CHUNK_COUNT + 1},
+    {4, "chunk_count_less", "shapes", IN_FILE, ROTO_HEADER_CHUNK_COUNT, 4, ROTO_CHUNK_SHAP - 1},
     {4, "chunk_count_huge", "heat", IN_FILE, ROTO_HEADER_CHUNK_COUNT, 4, 0xffffffff},
     {5, "unknown_chunk", "heat", IN_FILE, ENTRY(ROTO_CHUNK_TEST, ROTO_ENTRY_NAME), 4, ROTO_CHUNK('X', 'T', 'R', 'A')},
     {5, "repeated_chunk", "heat", IN_FILE, ENTRY(ROTO_CHUNK_TEST, ROTO_ENTRY_NAME), 4, ROTO_CHUNK('D', 'A', 'T', 'A')},
@@ -403,6 +515,36 @@ static const breakage breakages[] = {
     {53, "pixels", "heat", ROTO_CHUNK_TEST, ROTO_TEST_PIXELS, 4, 53},
     {54, "tolerance_zero", "heat", ROTO_CHUNK_TEST, ROTO_TEST_TOLERANCE, 4, 0},
     {54, "tolerance_infinite", "heat", ROTO_CHUNK_TEST, ROTO_TEST_TOLERANCE, 4, F32_INFINITY},
+    {5, "shapes_renamed", "shapes", IN_FILE, ENTRY(ROTO_CHUNK_SHAP, ROTO_ENTRY_NAME), 4, ROTO_CHUNK('T', 'E', 'S', 'T')},
+    {9, "shapes", "shapes", ROTO_CHUNK_SHAP, ROTO_SHAPES_USED, 1, 1},
+    {9, "shape_without_network", "shapes", ROTO_CHUNK_SHAP, SHAPE_USE(3, ROTO_SHAPE_USE_FIRST), 4, 1},
+    {9, "padding_before_shape_weights", "shapes", ROTO_CHUNK_SHAP, SHAPE_WEIGHTS - 1, 1, 1},
+    {10, "shapes_short", "shapes", ROTO_CHUNK_SHAP, SHAPE_NET(0, ROTO_SHAPE_NET_WIDTH), 4, 32},
+    {51, "shape_weight_nan", "shapes", ROTO_CHUNK_SHAP, SHAPE_WEIGHTS + 4 * 1438, 4, F32_NAN},
+    {54, "shape_output_nan", "shapes", ROTO_CHUNK_SHAP, SHAPE_TESTS, 4, F32_NAN},
+    {55, "one_landmark", "shapes", ROTO_CHUNK_SHAP, SHAPE_NET(1, ROTO_SHAPE_NET_LANDMARKS), 4, 1},
+    {55, "no_vertex", "shapes", ROTO_CHUNK_SHAP, SHAPE_NET(0, ROTO_SHAPE_NET_VERTICES), 4, 0},
+    {55, "no_block", "shapes", ROTO_CHUNK_SHAP, SHAPE_NET(0, ROTO_SHAPE_NET_BLOCKS), 4, 0},
+    {55, "width", "shapes", ROTO_CHUNK_SHAP, SHAPE_NET(0, ROTO_SHAPE_NET_WIDTH), 4, 24},
+    {55, "no_width", "shapes", ROTO_CHUNK_SHAP, SHAPE_NET(0, ROTO_SHAPE_NET_WIDTH), 4, 0},
+    {56, "landmarks", "shapes", ROTO_CHUNK_SHAP, SHAPE_NET(0, ROTO_SHAPE_NET_LANDMARKS), 4, ROTO_MAX_SHAPE_LANDMARKS + 1},
+    {56, "vertices", "shapes", ROTO_CHUNK_SHAP, SHAPE_NET(0, ROTO_SHAPE_NET_VERTICES), 4, 0xffffffff},
+    {56, "blocks", "shapes", ROTO_CHUNK_SHAP, SHAPE_NET(0, ROTO_SHAPE_NET_BLOCKS), 4, ROTO_MAX_SHAPE_BLOCKS + 1},
+    {56, "width", "shapes", ROTO_CHUNK_SHAP, SHAPE_NET(0, ROTO_SHAPE_NET_WIDTH), 4, 0xfffffff0},
+    {57, "no_networks", "shapes", ROTO_CHUNK_SHAP, ROTO_SHAPES_NETWORKS, 4, 0},
+    {57, "networks_huge", "shapes", ROTO_CHUNK_SHAP, ROTO_SHAPES_NETWORKS, 4, 0xffffffff},
+    {57, "out_of_order", "shapes", ROTO_CHUNK_SHAP, SHAPE_USE(0, ROTO_SHAPE_USE_NETWORK), 4, 1},
+    {57, "missing", "shapes", ROTO_CHUNK_SHAP, SHAPE_USE(3, ROTO_SHAPE_USE_NETWORK), 4, 2},
+    {58, "mirrored", "shapes", ROTO_CHUNK_SHAP, SHAPE_USE(1, ROTO_SHAPE_USE_MIRRORED), 4, 2},
+    {58, "reversed", "shapes", ROTO_CHUNK_SHAP, SHAPE_USE(1, ROTO_SHAPE_USE_REVERSED), 4, 0xffffffff},
+    {58, "first", "shapes", ROTO_CHUNK_SHAP, SHAPE_USE(1, ROTO_SHAPE_USE_FIRST), 4, 4},
+    {58, "first_of_open", "shapes", ROTO_CHUNK_SHAP, SHAPE_USE(2, ROTO_SHAPE_USE_REVERSED), 4, 0},
+    {59, "missing", "shapes", ROTO_CHUNK_SHAP, SHAPE_LANDMARK(1), 4, 6},
+    {59, "twice", "shapes", ROTO_CHUNK_SHAP, SHAPE_LANDMARK(1), 4, 0},
+    {60, "vertex_not_among_landmarks", "shapes", ROTO_CHUNK_SHAP, SHAPE_LANDMARK(1), 4, 3},
+    {60, "place_elsewhere", "shapes", ROTO_CHUNK_SHAP, SHAPE_USE(1, ROTO_SHAPE_USE_FIRST), 4, 3},
+    {60, "vertices_of_another", "shapes", ROTO_CHUNK_SHAP, SHAPE_USE(2, ROTO_SHAPE_USE_NETWORK), 4, 0},
+    {60, "more_places_than_vertices", "shapes", ROTO_CHUNK_SHAP, SHAPE_NET(1, ROTO_SHAPE_NET_PLACES), 4, 3},
     {54, "output_nan", "heat", ROTO_CHUNK_TEST, ROTO_TEST_SIZE + 4, 4, F32_NAN},
 };
 
@@ -470,8 +612,13 @@ static void write_invalid(uint32_t rule, const char *what, const void *bytes, si
 static unsigned char *model_bytes(const model *m, size_t *size) {
   unsigned char *bytes;
   roto_status status = roto_write_model(&m->desc, &bytes, size);
+  if (status == ROTO_OK && m->shapes.network_count > 0) {
+    unsigned char *landmarks = bytes;
+    status = roto_write_shapes(landmarks, *size, &m->shapes, &bytes, size);
+    free(landmarks);
+  }
   if (status != ROTO_OK) {
-    fprintf(stderr, "make_models: %s: roto_write_model returned %d\n", m->desc.name, (int)status);
+    fprintf(stderr, "make_models: %s: writing returned %d\n", m->desc.name, (int)status);
     exit(1);
   }
   return bytes;
@@ -497,7 +644,7 @@ static void write_breakage(const breakage *b, model *m) {
     int differs = 0;
     if (strcmp(valid[k].name, b->base) != 0) continue;
     make(m, valid[k].make);
-    interpret(&m->desc, m->output);
+    answer(m);
     bytes = model_bytes(m, &size);
     at = chunk_start(bytes, b->chunk) + b->offset;
     for (int i = 0; i < b->size; i++) {
@@ -540,7 +687,7 @@ int main(int argc, char **argv) {
 
   for (size_t i = 0; i < COUNT(valid); i++) {
     make(&m, valid[i].make);
-    interpret(&m.desc, m.output);
+    answer(&m);
     bytes = model_bytes(&m, &size);
     snprintf(path, sizeof path, "%s.roto", valid[i].name);
     write_bytes("valid", path, bytes, size);

@@ -316,6 +316,52 @@ static void format_reads_back_what_was_written(void) {
   }
 }
 
+static void format_reads_back_shapes(void) {
+  static model m;
+  const unsigned char *at;
+  unsigned char *bytes, *again;
+  size_t size, again_size, length;
+  rotoi_file file;
+  make(&m, make_shapes);
+  answer(&m);
+  bytes = model_bytes(&m, &size);
+  CHECK(rotoi_parse(bytes, size, &file, NULL) == ROTO_OK && file.shape_net_count == m.shapes.network_count);
+  at = file.shape_weights;
+  for (uint32_t i = 0; i < m.shapes.network_count; i++) {
+    const roto_shape_net_desc *d = &m.shapes.networks[i];
+    rotoi_shape_net found;
+    uint64_t different = 0;
+    rotoi_read_shape_net(&file, i, &found);
+    CHECK(found.landmarks == d->landmarks && found.vertices == d->vertices && found.places == d->places);
+    CHECK(found.blocks == d->blocks && found.width == d->width && found.floats == roto_shape_net_floats(d));
+    for (uint64_t k = 0; k < found.floats; k++, at += 4) {
+      float value = rotoi_f32(at);
+      different += memcmp(&value, d->floats + k, 4) != 0;
+    }
+    CHECK(different == 0);
+  }
+  CHECK(at == file.shape_tests);
+  for (uint32_t i = 0; i < m.shapes.shape_count; i++) {
+    const roto_shape_use_desc *d = &m.shapes.shapes[i];
+    rotoi_shape_use use;
+    rotoi_read_shape_use(&file, i, &use);
+    CHECK(use.network == d->network && use.mirrored == d->mirrored && use.reversed == d->reversed && use.first == d->first);
+  }
+  /* Written again over themselves: the same file; the model within is the one without shapes, chunk by chunk. */
+  CHECK(roto_write_shapes(bytes, size, &m.shapes, &again, &again_size) == ROTO_OK);
+  CHECK(again_size == size && memcmp(again, bytes, size) == 0);
+  free(again);
+  CHECK(roto_write_model(&m.desc, &again, &again_size) == ROTO_OK);
+  for (uint32_t i = 0; i < ROTO_CHUNK_SHAP; i++) {
+    size_t other;
+    const unsigned char *chunk = roto_find_chunk(bytes, i, &length), *plain = roto_find_chunk(again, i, &other);
+    CHECK(chunk && plain && length == other && memcmp(chunk, plain, length) == 0);
+  }
+  CHECK(roto_find_chunk(again, ROTO_CHUNK_SHAP, &length) == NULL && length == 0);
+  free(again);
+  free(bytes);
+}
+
 static void format_counts_multiply_adds(void) {
   static const uint64_t expected[] = {
       6 * 8 * 3 * 5 + 6 * 8 * 9 * 5 + 5 * 5 + 3 * 4 * 10 * 5 + 6 * 8 * 5 * 6, /* all */
@@ -323,6 +369,7 @@ static void format_counts_multiply_adds(void) {
       4 * 3 * 9 * 3 * 5 + 4 * 3 * 5 * 6,                                      /* dense */
       6 * 9 * 9 * 1 * 2,                                                      /* heat */
       4 * 4 * 16 * 4 * 6,                                                     /* offsets */
+      2 * 3 * 9 * 3 * 4 + 2 * 3 * 4 * 12,                                     /* shapes: of the landmarks alone */
   };
   for (size_t k = 0; k < COUNT(valid); k++) {
     contents file = read_valid(valid[k].name);
@@ -399,8 +446,8 @@ static void failing_free(void *user, void *block) {
   free(block);
 }
 
-static void format_survives_lack_of_memory(void) {
-  contents file = read_valid("all");
+static void format_survives_lack_of_memory(const char *name) {
+  contents file = read_valid(name);
   int fail_at = 0, succeeded = 0;
   for (; !succeeded && fail_at < 1000; fail_at++) {
     failing_memory memory = {0, fail_at, 0};
@@ -454,6 +501,22 @@ static void writer_refuses_bad_descriptions(void) {
   make_all(&m);
   m.desc.landmark_count = ROTO_MAX_LANDMARKS + 1;
   CHECK(roto_write_model(&m.desc, &bytes, &size) == ROTO_ERR_LIMIT && bytes == NULL);
+
+  contents file = read_valid("heat");
+  make_shapes(&m);
+  CHECK(roto_write_shapes(NULL, 0, &m.shapes, &bytes, &size) == ROTO_ERR_ARGUMENT && bytes == NULL && size == 0);
+  m.shape_uses[1].network = 2;
+  CHECK(roto_write_shapes(file.bytes, file.size, &m.shapes, &bytes, &size) == ROTO_ERR_ARGUMENT && bytes == NULL);
+  make_shapes(&m);
+  m.shape_uses[1].landmarks = NULL;
+  CHECK(roto_write_shapes(file.bytes, file.size, &m.shapes, &bytes, &size) == ROTO_ERR_ARGUMENT && bytes == NULL);
+  make_shapes(&m);
+  m.shape_nets[0].floats = NULL;
+  CHECK(roto_write_shapes(file.bytes, file.size, &m.shapes, &bytes, &size) == ROTO_ERR_ARGUMENT && bytes == NULL);
+  make_shapes(&m);
+  m.shape_nets[1].width = ROTO_MAX_SHAPE_WIDTH + 16;
+  CHECK(roto_write_shapes(file.bytes, file.size, &m.shapes, &bytes, &size) == ROTO_ERR_LIMIT && bytes == NULL);
+  free(file.bytes);
 }
 
 static int count_entries(const char *folder_name) {
@@ -496,13 +559,15 @@ int main(int argc, char **argv) {
   format_refuses_invalid_files();
   format_runs_valid_files();
   format_reads_back_what_was_written();
+  format_reads_back_shapes();
   format_counts_multiply_adds();
   format_examples_are_what_make_models_makes();
   format_is_specified();
   format_survives_changed_bytes();
   format_survives_overwritten_numbers();
   format_refuses_every_truncation();
-  format_survives_lack_of_memory();
+  format_survives_lack_of_memory("all");
+  format_survives_lack_of_memory("shapes");
   writer_refuses_bad_descriptions();
   writer_replaces_files_whole();
   return check_end("format");

@@ -36,6 +36,11 @@ static size_t describe(const roto_model *model) {
   for (uint32_t i = 0; i < info->shape_count; i++) {
     if (roto_get_shape(model, i, &shape) != ROTO_OK) abort();
     read += strlen(shape.name);
+    const uint32_t *landmarks;
+    uint32_t count;
+    if (roto_get_shape_landmarks(model, i, &landmarks, &count) != ROTO_OK) abort();
+    for (uint32_t k = 0; k < count; k++)
+      if (landmarks[k] >= info->landmark_count) abort();
     for (uint32_t k = 0; k < shape.vertex_count; k++)
       if (shape.vertices[k] < -1 || shape.vertices[k] >= (int32_t)info->landmark_count) abort();
   }
@@ -53,6 +58,7 @@ static void run(const roto_model *model) {
   roto_status status;
   float difference, *input, *output;
   roto_point *points;
+  roto_vertex *vertices;
   if (info->multiply_adds > MAX_MULTIPLY_ADDS || info->session_size > MAX_SESSION) return;
   memset(&options, 0, sizeof options);
   options.parallel.threads = 1;
@@ -62,7 +68,8 @@ static void run(const roto_model *model) {
 
   input = calloc(values, sizeof *input);
   output = malloc(info->output_count * sizeof *output);
-  points = malloc(info->landmark_count * sizeof *points);
+  points = calloc(info->landmark_count, sizeof *points);
+  vertices = malloc(info->vertex_count * sizeof *vertices);
   memset(&image, 0, sizeof image);
   image.pixels = pixels;
   image.width = image.height = 2;
@@ -71,7 +78,14 @@ static void run(const roto_model *model) {
     if (roto_infer(session, input, output) != ROTO_OK) abort();
     status = roto_find_landmarks(session, &image, crop, points);
     if (status != ROTO_OK && status != ROTO_ERR_ARGUMENT) abort();
+    for (uint32_t i = 0; i < info->landmark_count; i++) { /* whatever the network found, shapes are drawn too */
+      points[i].x = (float)(i * i % 7);
+      points[i].y = (float)(i % 5);
+    }
+    if (vertices && roto_find_shapes(session, points, vertices) != (info->shape_net_count ? ROTO_OK : ROTO_ERR_ARGUMENT))
+      abort();
   }
+  free(vertices);
   free(points);
   free(output);
   free(input);
@@ -134,30 +148,31 @@ static void store(uint8_t *where, uint64_t value, int size) {
 }
 
 size_t LLVMFuzzerCustomMutator(uint8_t *data, size_t size, size_t max_size, unsigned seed) {
-  enum { FIRST = ROTO_HEADER_SIZE + (int)ROTO_CHUNK_COUNT * (int)ROTO_ENTRY_SIZE };
-  uint32_t target = seed % ROTO_CHUNK_COUNT;
+  uint32_t count =
+      size > ROTO_HEADER_SIZE && data[ROTO_HEADER_CHUNK_COUNT] == ROTO_CHUNK_COUNT ? ROTO_CHUNK_COUNT : ROTO_CHUNK_SHAP;
+  uint32_t target = seed % count;
   uint64_t length[ROTO_CHUNK_COUNT], offset[ROTO_CHUNK_COUNT], total = 0;
   uint8_t *laid_out, *at;
-  size_t place = FIRST, room;
-  if (seed / ROTO_CHUNK_COUNT % 16 == 0 || size < FIRST) return LLVMFuzzerMutate(data, size, max_size);
-  for (int i = 0; i < ROTO_CHUNK_COUNT; i++) {
+  size_t first = ROTO_HEADER_SIZE + count * ROTO_ENTRY_SIZE, place = first, room;
+  if (seed / ROTO_CHUNK_COUNT % 16 == 0 || size < first) return LLVMFuzzerMutate(data, size, max_size);
+  for (uint32_t i = 0; i < count; i++) {
     const uint8_t *entry = data + ROTO_HEADER_SIZE + i * ROTO_ENTRY_SIZE;
     offset[i] = rotoi_u64(entry + ROTO_ENTRY_OFFSET);
     length[i] = rotoi_u64(entry + ROTO_ENTRY_LENGTH);
     if (offset[i] > size || length[i] > size - offset[i]) return LLVMFuzzerMutate(data, size, max_size);
     total += length[i] + ROTO_FORMAT_ALIGN;
   }
-  if (total + FIRST > max_size) return LLVMFuzzerMutate(data, size, max_size);
+  if (total + first > max_size) return LLVMFuzzerMutate(data, size, max_size);
   laid_out = calloc(1, max_size);
   if (!laid_out) return size;
-  room = max_size - FIRST - (size_t)total; /* by which the target may grow */
-  memcpy(laid_out, data, FIRST);
-  for (int i = 0; i < ROTO_CHUNK_COUNT; i++) {
+  room = max_size - first - (size_t)total; /* by which the target may grow */
+  memcpy(laid_out, data, first);
+  for (uint32_t i = 0; i < count; i++) {
     size_t now = (size_t)length[i];
     place = (place + ROTO_FORMAT_ALIGN - 1) / ROTO_FORMAT_ALIGN * ROTO_FORMAT_ALIGN;
     at = laid_out + place;
     memcpy(at, data + offset[i], now);
-    if ((uint32_t)i == target) {
+    if (i == target) {
       /* Half of the time with its length kept, so that its counts stay right. */
       size_t limit = seed & 0x10000 ? now : now + room, after = limit ? LLVMFuzzerMutate(at, now, limit) : 0;
       if (after < now) memset(at + after, 0, now - after);
