@@ -15,6 +15,7 @@
 #include "experiment.h"
 #include "import.h"
 #include "metrics.h"
+#include "shape_model.h"
 #include "synth.h"
 #include "train.h"
 #include "train_bench.h"
@@ -213,6 +214,7 @@ static const struct {
   const char *summary;
 } commands[] = {
     {"landmarks", landmarks_main, "train a landmark model on annotated shots"},
+    {"shapes", shapes_main, "train the networks that draw shapes through the landmarks"},
     {"eval", eval_main, "measure a model on annotated shots"},
     {"experiment", experiment_main, "the paper's tables on shots of one's own"},
     {"import", import_main, "make a model of a network trained elsewhere (ONNX)"},

@@ -82,8 +82,7 @@ void metrics_print(FILE *out, const metrics *m) {
   fprintf(out, ")\njitter    %.3f px (RMS change of the error between consecutive frames)\n", m->jitter_px);
 }
 
-/* A name may hold anything. */
-static void print_json_text(FILE *out, const char *text) {
+void print_json_text(FILE *out, const char *text) {
   fputc('"', out);
   for (; *text; text++) {
     if ((unsigned char)*text < ' ') {

@@ -27,4 +27,7 @@ metrics metrics_compute(const character *ch, const dataset *ds, const float *pre
 void metrics_print(FILE *out, const metrics *m);      /* a table for people */
 void metrics_print_json(FILE *out, const metrics *m); /* one object on one line */
 
+/* A text as JSON has it, quotes and all: a name may hold anything. */
+void print_json_text(FILE *out, const char *text);
+
 #endif

@@ -709,7 +709,8 @@ static void backward_node(network *net, uint32_t i, const real *dlogit) {
       size_t at = 0;
       for (uint32_t k = 0; k < node->input_count; k++) {
         size_t c = net->nodes[node->inputs[k]].c;
-        copy_channels(net, node, dy + at, value_stride(node->c), delta(net, node->inputs[k]), value_stride(c), c, 1);
+        real *to = delta(net, node->inputs[k]); /* NULL: the input, which asks for no gradient */
+        if (to != NULL) copy_channels(net, node, dy + at, value_stride(node->c), to, value_stride(c), c, 1);
         at += c;
       }
       break;
