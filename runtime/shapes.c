@@ -49,7 +49,8 @@ static void rotoi_shapes_free(rotoi_shapes *shapes, const roto_allocator *alloca
 
 /* Floats of n results of a layer, or of its biases, with the room that gemm needs. */
 static inline size_t rotoi_shape_room(uint32_t n) {
-  return rotoi_stride(n < ROTOI_LANES ? ROTOI_LANES : n);
+  const size_t least = ROTOI_LANES;
+  return rotoi_stride(n < least ? least : n);
 }
 
 static inline uint32_t rotoi_shape_layers(const rotoi_shape_net *net) {
