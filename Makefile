@@ -23,7 +23,7 @@ PROGRAMS := tools/roto.c tools/amalgamate.c trainer/main.c
 SOURCES := $(filter-out $(PROGRAMS) trainer/compute_reference.c,$(wildcard tools/*.c trainer/*.c model_format/*.c))
 OBJECTS := $(SOURCES:%.c=$(BUILD)/%.o) $(BUILD)/roto.o
 TESTS := $(patsubst %.c,$(BUILD)/%,$(wildcard tests/test_*.c))
-TEST_TOOLS := $(BUILD)/tests/make_models $(BUILD)/tests/fuzz_replay # which tests/test_*.sh use
+TEST_TOOLS := $(BUILD)/tests/make_models $(BUILD)/tests/fuzz_replay $(BUILD)/tests/smooth_track # which tests/test_*.sh use
 SCRIPTS := $(wildcard tests/test_*.sh)
 DEMO := $(BUILD)/demo
 
@@ -37,6 +37,7 @@ help:
 	@echo "make roto.h        join the parts of runtime/ into roto.h"
 	@echo "make check-asan    the tests under clang's address and undefined-behaviour sanitizers"
 	@echo "make check-tsan    the threaded tests under clang's thread sanitizer"
+	@echo "make check-hosts   our files in the programs they are for: the review page in a browser"
 	@echo "make fuzz          90 seconds of fuzzing the readers of models and of ONNX files"
 	@echo "make bench         start-up, inference and training against this machine's peak; PEERS=folder: beside others"
 	@echo "make install       copy programs and header to DESTDIR/PREFIX ($(PREFIX))"
@@ -61,6 +62,21 @@ $(BUILD)/export_%.inc: tools/export_scripts/%.jsx
 	$(LITERAL)
 $(BUILD)/trainer/demo_shots.o: $(BUILD)/puppet27.inc
 $(BUILD)/tools/export_scripts.o: $(EXPORT_SCRIPTS:%=$(BUILD)/export_%.inc)
+
+# The review page, which roto carries inside: text as string literals, its WebAssembly as base64.  clang compiles roto.h a second
+# time, for the browser; wasi-libc gives it malloc and memcpy, and nothing is imported.
+REVIEW := $(BUILD)/review
+WASM_EXPORTS := malloc free roto_smooth review_matte
+$(REVIEW)/kernel.wasm: tools/review/kernel.c $(CURDIR)/roto.h | $(DEPS)/build.stamp
+	@mkdir -p $(@D)
+	clang --target=wasm32-wasi -std=c99 -O2 -msimd128 -mbulk-memory -nostdlib -Wl,--no-entry -Wl,--strip-all \
+	  -Wl,-z,stack-size=1048576 $(WASM_EXPORTS:%=-Wl,--export=%) -o $@ $< -lc
+$(REVIEW)/kernel.inc: $(REVIEW)/kernel.wasm
+	base64 -w 120 $< | sed 's/.*/"&"/' > $@
+$(REVIEW)/%.inc: tools/review/%
+	@mkdir -p $(@D)
+	sed 's/["\\]/\\&/g; s/.*/"&\\n"/' $< > $@
+$(BUILD)/tools/review.o: $(REVIEW)/kernel.inc $(patsubst %,$(REVIEW)/%.inc,review.html review.css engine.js shot.js page.js)
 
 # By its full name: `roto.h` alone is the target that makes it anew, which no build does unasked (check-sync would pass).
 $(BUILD)/roto.o: $(CURDIR)/roto.h | $(DEPS)/build.stamp
@@ -93,6 +109,12 @@ test: $(DEPS)/test.stamp all $(BUILD)/amalgamate $(TESTS) $(TEST_TOOLS)
 	@tests/run $(BUILD) tests/compile/run $(TESTS) $(SCRIPTS)
 test-programs: all $(TESTS) $(TEST_TOOLS)
 	@tests/run $(BUILD) $(TESTS) $(SCRIPTS)
+
+# Tests in other programs, which are large: not part of `make test`.
+$(DEPS)/hosts.stamp: tools/setup.sh | $(DEPS)/build.stamp
+	@sh tools/setup.sh $(DEPS) hosts
+check-hosts: $(DEPS)/hosts.stamp all
+	@tests/run $(BUILD) $(wildcard tests/hosts/test_*.sh)
 
 SANITIZE = $(MAKE) --no-print-directory CC=clang STATIC= test-programs
 check-asan: $(DEPS)/test.stamp
@@ -141,5 +163,5 @@ install: all
 clean:
 	find $(BUILD) -mindepth 1 -maxdepth 1 ! -path $(DEPS) -exec rm -rf {} +
 
-.PHONY: all help roto.h test test-programs check-asan check-tsan fuzz demo demo-train bench install clean
+.PHONY: all help roto.h test check-hosts test-programs check-asan check-tsan fuzz demo demo-train bench install clean
 -include $(wildcard $(BUILD)/*.d $(BUILD)/*/*.d)

@@ -6,6 +6,7 @@
 int run_main(int argc, char **argv);    /* roto run */
 int matte_main(int argc, char **argv);  /* roto matte */
 int export_main(int argc, char **argv); /* roto export */
+int review_main(int argc, char **argv); /* roto review */
 int model_main(int argc, char **argv);  /* roto model info|selftest */
 int eval_main(int argc, char **argv);   /* roto eval */
 int bench_main(int argc, char **argv);  /* roto bench */

@@ -386,13 +386,30 @@ int image_write_png16(const char *path, const uint16_t *pixels, uint32_t width, 
   return sink_finish(&s, packed != NULL, path, message);
 }
 
+int image_encode_jpg(const uint8_t *pixels, uint32_t width, uint32_t height, uint32_t channels, int quality, unsigned char **data,
+                     size_t *size, char *message) {
+  sink s = {NULL, 0, 0, 0};
+  *data = NULL;
+  *size = 0;
+  if (write_check("JPEG", pixels, width, height, channels, message)) return -1;
+  if (!stbi_write_jpg_to_func(sink_write, &s, (int)width, (int)height, (int)channels, pixels, quality) || s.failed) {
+    free(s.data);
+    return message_set(message, "out of memory for a JPEG of %u x %u pixels", width, height);
+  }
+  *data = s.data;
+  *size = s.size;
+  return 0;
+}
+
 int image_write_jpg(const char *path, const uint8_t *pixels, uint32_t width, uint32_t height, uint32_t channels, int quality,
                     char *message) {
-  sink s = {NULL, 0, 0, 0};
-  int encoded;
+  unsigned char *data;
+  size_t size;
   if (write_check(path, pixels, width, height, channels, message)) return -1;
-  encoded = stbi_write_jpg_to_func(sink_write, &s, (int)width, (int)height, (int)channels, pixels, quality);
-  return sink_finish(&s, encoded, path, message);
+  if (image_encode_jpg(pixels, width, height, channels, quality, &data, &size, message)) return -1;
+  int result = file_write(path, data, size, message);
+  free(data);
+  return result;
 }
 
 int image_write(const char *path, const uint8_t *pixels, uint32_t width, uint32_t height, uint32_t channels, char *message) {

@@ -42,4 +42,8 @@ int image_write_jpg(const char *path, const uint8_t *pixels, uint32_t width, uin
 /* The same in the format that the name ends with: .jpg or .jpeg (quality 90), else PNG. */
 int image_write(const char *path, const uint8_t *pixels, uint32_t width, uint32_t height, uint32_t channels, char *message);
 
+/* A JPEG in memory, for free(). */
+int image_encode_jpg(const uint8_t *pixels, uint32_t width, uint32_t height, uint32_t channels, int quality, unsigned char **data,
+                     size_t *size, char *message);
+
 #endif

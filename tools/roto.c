@@ -14,6 +14,7 @@ static const struct {
     {"run", "find the landmarks of a shot; write a roto document, previews, a contact sheet", run_main},
     {"matte", "draw the shapes of a roto document as mattes", matte_main},
     {"export", "write shapes and landmarks for Nuke, Blender, After Effects, ...", export_main},
+    {"review", "one HTML page to look through a shot and mend it, in any browser", review_main},
     {"model", "info: what a model is; selftest: does it compute here what the trainer computed", model_main},
     {"eval", "measure a finished document against annotated frames", eval_main},
     {"bench", "speed of a model on this machine", bench_main},

@@ -1,22 +1,26 @@
 #!/bin/sh
-# Installs what the build lacks: setup.sh FOLDER [test]
+# Installs what the build lacks: setup.sh FOLDER [test|hosts]
 #
 # Debian packages come through apt-get (root, or sudo); packages that are there already are left alone.  cJSON is special:
 # Debian ships it as a shared library only and roto is one static file, so its *source* package is fetched through the
 # machine's own apt sources, read again as source entries in a private apt configuration under FOLDER, and compiled into
 # FOLDER/libcjson.a.  Nothing outside FOLDER is changed by that part, and it needs no root.
 #
-# `test` adds what the test suite needs: clang with its sanitizers, a C++ compiler, OpenMP for clang, and Python, node, Lua and
-# xmllint to read what `roto export` writes.
+# `test` adds what the test suite needs: clang's sanitizers, a C++ compiler, OpenMP for clang, and Python, node, Lua and xmllint to
+# read what `roto export` writes.  `hosts` adds the programs that `make check-hosts` hands our files to: a browser and its driver.
 # Stamp files make a second run immediate, and an offline one possible once the first has succeeded.
 set -eu
 
 deps=$1
-packages='gcc make libc6-dev libstb-dev dpkg-dev'
+packages='gcc make libc6-dev libstb-dev dpkg-dev clang lld wasi-libc'
 stamp=$deps/build.stamp
 if [ "${2:-}" = test ]; then
-  packages="$packages g++ clang libclang-rt-dev libomp-dev binutils python3 nodejs lua5.4 libxml2-utils"
+  packages="$packages g++ libclang-rt-dev libomp-dev binutils python3 nodejs lua5.4 libxml2-utils"
   stamp=$deps/test.stamp
+fi
+if [ "${2:-}" = hosts ]; then
+  packages="$packages chromium chromium-driver nodejs fonts-dejavu-core"
+  stamp=$deps/hosts.stamp
 fi
 mkdir -p "$deps"
 deps=$(cd "$deps" && pwd)

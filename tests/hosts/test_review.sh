@@ -1,0 +1,44 @@
+#!/bin/sh
+# The review page in a browser: tests/hosts/test_review.sh FOLDER, where FOLDER holds the programs.
+#
+# A rendered shot, run through the demo's model, opened in a headless Chromium by tests/hosts/review.js: scrubbed, a point dragged,
+# undone, kept over a reload, downloaded; and the downloaded document goes through `roto run` again without loss.  Screenshots stay
+# in FOLDER/review for people to look at.
+set -u
+
+bin=$(cd "$1" && pwd)
+here=$(cd "$(dirname "$0")" && pwd)
+model=$(pwd)/demo/puppet.roto
+passed=0
+failed=0
+work=$bin/review
+rm -rf "$work/shot" "$work/downloads" "$work"/*.png "$work"/*.json
+mkdir -p "$work"
+cd "$work" || exit 1
+pass() { passed=$((passed + 1)); }
+fail() {
+  failed=$((failed + 1))
+  echo "FAILED: $*"
+  tail -n 5 out
+}
+
+"$bin/roto-train" demo -o shot --frames 16 --seed 77 --size 320x240 >out 2>&1 && pass || fail "roto-train demo"
+run() { "$bin/roto" run shot --model "$model" --crops shot/crop.json -o shot.roto.json >out 2>&1; }
+run && pass || fail "roto run"
+"$bin/roto" review shot.roto.json -o shot.html >out 2>&1 && pass || fail "roto review"
+"$bin/roto" review shot/truth.roto.json -o truth.html >out 2>&1 && pass || fail "roto review of a document with shapes"
+mkdir downloads
+timeout 300 node "$here/review.js" "$work" >out 2>&1
+cat out
+set -- $(sed -n 's/^review: \([0-9]*\) passed, \([0-9]*\) failed$/\1 \2/p' out)
+[ $# = 2 ] || set -- 0 1
+passed=$((passed + $1)) failed=$((failed + $2))
+
+# The artist's document over ours, and once more through the model: the fix must survive.
+if cp downloads/shot.roto.json shot.roto.json; then pass; else fail "nothing was downloaded"; fi
+fixed=$(grep -c '"origin": *"artist"' shot.roto.json)
+run && grep -q 'set by an artist kept' out && pass || fail "roto run on the corrected document"
+[ "$fixed" -gt 0 ] && [ "$(grep -c '"origin": *"artist"' shot.roto.json)" = "$fixed" ] && pass || fail "an artist's points were lost: $fixed before"
+rm -rf downloads/profile-*
+echo "test_review: $passed passed, $failed failed, 0 skipped"
+[ $failed = 0 ]
