@@ -23,7 +23,7 @@ PROGRAMS := tools/roto.c tools/amalgamate.c trainer/main.c
 SOURCES := $(filter-out $(PROGRAMS) trainer/compute_reference.c,$(wildcard tools/*.c trainer/*.c model_format/*.c))
 OBJECTS := $(SOURCES:%.c=$(BUILD)/%.o) $(BUILD)/roto.o
 TESTS := $(patsubst %.c,$(BUILD)/%,$(wildcard tests/test_*.c))
-TEST_TOOLS := $(BUILD)/tests/make_models $(BUILD)/tests/fuzz_replay $(BUILD)/tests/smooth_track # which tests/test_*.sh use
+TEST_TOOLS := $(BUILD)/tests/make_models $(BUILD)/tests/fuzz_replay $(BUILD)/tests/native # which tests/test_*.sh use
 SCRIPTS := $(wildcard tests/test_*.sh)
 DEMO := $(BUILD)/demo
 
@@ -66,7 +66,7 @@ $(BUILD)/tools/export_scripts.o: $(EXPORT_SCRIPTS:%=$(BUILD)/export_%.inc)
 # The review page, which roto carries inside: text as string literals, its WebAssembly as base64.  clang compiles roto.h a second
 # time, for the browser; wasi-libc gives it malloc and memcpy, and nothing is imported.
 REVIEW := $(BUILD)/review
-WASM_EXPORTS := malloc free roto_smooth review_matte
+WASM_EXPORTS := malloc free roto_smooth review_matte review_open review_shape_landmarks review_shape
 $(REVIEW)/kernel.wasm: tools/review/kernel.c $(CURDIR)/roto.h | $(DEPS)/build.stamp
 	@mkdir -p $(@D)
 	clang --target=wasm32-wasi -std=c99 -O2 -msimd128 -mbulk-memory -nostdlib -Wl,--no-entry -Wl,--strip-all \

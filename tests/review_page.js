@@ -1,13 +1,14 @@
-/* The page's functions without a browser: node tests/review_page.js PAGE.html SMOOTH_TRACK FOLDER
+/* The page's functions without a browser: node tests/review_page.js PAGE.html MODEL_PAGE.html MODEL.roto NATIVE FOLDER
  *
- * All is taken from the page as it was written: scripts, WebAssembly, document, frames.  FOLDER holds matte.NNNN.png, which
- * `roto matte` drew from the same document; SMOOTH_TRACK is the program of tests/smooth_track.c.  Writes FOLDER/edited.roto.json. */
+ * All is taken from the pages as they were written: scripts, WebAssembly, document, frames; MODEL_PAGE carries MODEL, which draws
+ * shapes.  FOLDER holds matte.NNNN.png, which `roto matte` drew from PAGE's document; NATIVE is the program of tests/native.c.
+ * Writes FOLDER/edited.roto.json. */
 
 "use strict";
 
 const fs = require("fs"), vm = require("vm"), zlib = require("zlib"), {execFileSync} = require("child_process");
 
-const [, , page_path, smooth_track, folder] = process.argv;
+const [, , page_path, model_page_path, model_path, native_program, folder] = process.argv;
 let passed = 0, failed = 0;
 function check(holds, what) {
   if (holds) return ++passed;
@@ -17,13 +18,19 @@ function check(holds, what) {
 const near = (a, b, limit) => Math.abs(a - b) <= limit;
 const same = (a, b) => JSON.stringify(a) === JSON.stringify(b);
 
-const page = fs.readFileSync(page_path, "utf8"), elements = new Map();
-let script = "";
-for (const [, attributes, text] of page.matchAll(/<script([^>]*)>([^]*?)<\/script>/g)) {
-  const id = /id="([^"]*)"/.exec(attributes);
-  if (id) elements.set(id[1], text);
-  else script = text;
+/* {elements: text of script elements by id, script: the last one} */
+function read_page(path) {
+  const page = {elements: new Map(), script: ""};
+  for (const [, attributes, text] of fs.readFileSync(path, "utf8").matchAll(/<script([^>]*)>([^]*?)<\/script>/g)) {
+    const id = /id="([^"]*)"/.exec(attributes);
+    if (id) page.elements.set(id[1], text);
+    else page.script = text;
+  }
+  return page;
 }
+const native = (args, rows) => execFileSync(native_program, args, {input: rows.map((r) => r.join(" ")).join("\n")}).toString().trim()
+  .split("\n").map((l) => l.split(" ").map(Number));
+const {elements, script} = read_page(page_path);
 
 /* 8-bit grey PNG, as roto writes it. */
 function read_png(path) {
@@ -69,10 +76,10 @@ function read_png(path) {
   /* The smoother and the matte are the programs'. */
   const track = [];
   for (let t = 0; t < 60; ++t) track.push([100 + 3 * t + 2 * Math.sin(t * 13), 50 + t + 2 * Math.cos(t * 7), 1 + (t % 5) / 3, t === 20 ? 1 : 0, 3, 1, t === 40 ? 0 : 0.2]);
-  const native = execFileSync(smooth_track, {input: track.map((r) => r.join(" ")).join("\n")}).toString().trim().split("\n").map((l) => l.split(" ").map(Number));
+  const theirs = native(["smooth"], track);
   const ours = engine.smooth(track.map(([x, y, error, fixed]) => ({x, y, error, fixed})), track.map((r) => ({x: r[4], y: r[5], error: r[6]})));
-  const off = Math.max(...ours.map((o, t) => Math.max(Math.abs(o.x - native[t][0]), Math.abs(o.y - native[t][1]))));
-  check(native.length === 60 && off < 1e-3, `smoothing differs from the program's by ${off} pixels`);
+  const off = Math.max(...ours.map((o, t) => Math.max(Math.abs(o.x - theirs[t][0]), Math.abs(o.y - theirs[t][1]))));
+  check(theirs.length === 60 && off < 1e-3, `smoothing differs from the program's by ${off} pixels`);
   console.log(`smoothing: within ${off.toExponential(1)} pixels of the native code's`);
   let shot = fresh();
   for (const f of [0, 5]) {
@@ -169,6 +176,53 @@ function read_png(path) {
   const start = performance.now();
   for (let k = 0; k < 50; ++k) again.preview(() => again.move_point(6, 0, at.x + k, at.y));
   console.log(`a step of a drag: ${((performance.now() - start) / 50).toFixed(2)} ms`);
+
+  /* A model in the page: shapes are what the native code draws; one is drawn anew while its landmark is dragged. */
+  const model_page = read_page(model_page_path), facts = JSON.parse(model_page.elements.get("facts"));
+  const artist = await Engine.load(Buffer.from(model_page.elements.get("wasm"), "base64"));
+  artist.open_model(Buffer.from(model_page.elements.get("model"), "base64"), facts.model_shapes);
+  const drawing = new Shot(JSON.parse(model_page.elements.get("document")), artist), points = drawing.landmarks.length;
+  check(artist.predicts.size > 0 && artist.predicts.size < drawing.shapes.length, "the model draws some of its shapes");
+  let apart = 0;
+  const compare = (places, drawn) => {
+    const all = native(["shapes", model_path], places.map((p) => [p.x, p.y]));
+    let first = 0;
+    for (const s of drawing.shapes) {
+      if (artist.predicts.has(s.name)) drawn(s).forEach((v, i) => {
+        const w = all[first + i];
+        const begins = !s.closed && !i, ends = !s.closed && i === s.vertices.length - 1; /* a document has no tangents there */
+        [v.x, v.y, v.ix, v.iy, v.ox, v.oy].forEach((c, k) => {
+          if (!(begins && (k === 2 || k === 3)) && !(ends && k > 3)) apart = Math.max(apart, Math.abs(c - w[k]));
+        });
+      });
+      first += s.vertices.length;
+    }
+    return first === all.length;
+  };
+  for (let k = 0; k < 8; ++k) {
+    const places = Array.from({length: points}, (_, i) => ({x: 300 + 200 * Math.sin(7 * i + k), y: 250 + 180 * Math.cos(5 * i + 3 * k)}));
+    check(compare(places, (s) => artist.predict(s.name, places, s.vertices.length)), "as many vertices");
+    drawing.frames[0].points = places.map((p) => ({...p, confidence: 1, error: 1, origin: "predicted"}));
+  }
+  const here = () => drawing.frames[0].points;
+  drawing.frames[0].shapes = {};
+  for (const s of drawing.shapes) {
+    const drawn = artist.predicts.has(s.name) ? artist.predict(s.name, here(), s.vertices.length) : here().slice(0, s.vertices.length).map(({x, y}) => ({x, y, ix: -1, iy: 0, ox: 1, oy: 0}));
+    drawing.frames[0].shapes[s.name] = {origin: "predicted", segments: segments_of(drawn, s.closed)};
+  }
+  for (let l = 0; l < points; ++l) drawing.edit("move", 0, drawing.move_point(0, l, here()[l].x + 11 - 5 * l, here()[l].y + 7 * l - 9));
+  check(compare(here(), (s) => vertices_of(drawing.shape(0, s.name), s.closed)), "as many vertices after dragging");
+  check(apart < 1e-3, `shapes differ from the native ones by ${apart} pixels`);
+  const begin = performance.now(), first = [...artist.predicts.keys()][0];
+  for (let k = 0; k < 1000; ++k) artist.predict(first, here(), drawing.shapes.find((s) => s.name === first).vertices.length);
+  console.log(`a shape drawn anew: ${(performance.now() - begin).toFixed(0)} microseconds`);
+  console.log(`shapes: within ${apart.toExponential(1)} pixels of the native code's`);
+  const known = [...artist.predicts.keys()][0], hand = drawing.move_vertex(0, known, 1, 5, 5);
+  drawing.edit("vertex", 0, hand);
+  const l = drawing.shapes.find((s) => s.name === known).vertices[0];
+  if (l >= 0) drawing.edit("move", 0, drawing.move_point(0, l, here()[l].x + 1, here()[l].y));
+  check(drawing.shape(0, known).origin === "artist" && Math.hypot(vertices_of(drawing.shape(0, known), true)[1].x - 5, vertices_of(drawing.shape(0, known), true)[1].y - 5) < 40,
+        "a shape an artist drew is carried along, not drawn anew");
 
   console.log(`review_page: ${passed} passed, ${failed} failed`);
 })().catch((error) => {

@@ -8,6 +8,7 @@ set -u
 
 bin=$(cd "$1" && pwd)
 here=$(cd "$(dirname "$0")" && pwd)
+models=$(pwd)/model_format/valid
 passed=0
 failed=0
 skipped=0
@@ -74,6 +75,14 @@ count 0 '\{\{'
 count 0 '(src|href)="?(https?:|//)|url\(|@import' # nothing from elsewhere
 [ "$(grep -c '<script' page.html)" = "$(grep -c '</script>' page.html)" ] && pass || fail "script elements are not closed"
 
+# With a model: it must be one for these landmarks, and draw shapes.
+expect 4 'finds other landmarks' review "$truth" --model "$models/shapes.roto" -o other.html
+expect 0 '12 frames' run 'shot/plate.####.ppm' --model "$models/shapes.roto" --crop 40,30,200,180 -o net.roto.json
+expect 0 'net.html: 12 frames' review net.roto.json --model "$models/shapes.roto" -o net.html --size 64
+expect 0 '12 frames' run 'shot/plate.####.ppm' --model "$models/all.roto" --crop 40,30,200,180 -o bare.roto.json
+expect 4 'draws no shapes' review bare.roto.json --model "$models/all.roto" -o other.html
+[ ! -e other.html ] && pass || fail "a page was left behind"
+
 # Plates that are gone: nothing is written, unless asked for.
 mv shot away
 expect 3 'plates cannot be read; nothing is written' review "$truth" -o other.html
@@ -82,7 +91,7 @@ expect 0 'other.html: 12 frames' review "$truth" -o other.html --missing skip
 
 if command -v node >/dev/null; then
   "$bin/roto" matte "$truth" -o 'matte.####.png' >out 2>err && pass || fail "roto matte"
-  node "$here/review_page.js" page.html "$bin/tests/smooth_track" "$work" >out 2>err
+  node "$here/review_page.js" page.html net.html "$models/shapes.roto" "$bin/tests/native" "$work" >out 2>err
   set -- $(sed -n 's/^review_page: \([0-9]*\) passed, \([0-9]*\) failed$/\1 \2/p' out)
   [ $# = 2 ] || set -- 0 1
   [ "$2" = 0 ] || cat out err

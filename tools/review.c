@@ -18,6 +18,7 @@
 #include "commands.h"
 #include "document.h"
 #include "image_file.h"
+#include "model_file.h"
 
 static const char page_html[] =
 #include "review/review.html.inc"
@@ -39,6 +40,7 @@ enum { DOCUMENT_LIMIT = 1 << 30, SMALLEST = 64, LARGEST = 8192 };
 typedef struct review_job {
   const char *path; /* of the document */
   document doc;
+  model_file model; /* none: shapes are carried along with their landmarks */
   int size, quality, threads;
   char **pictures; /* [frame_count] base64 */
   char **problems; /* [frame_count] why there is none */
@@ -144,10 +146,32 @@ static void put_html(FILE *out, const char *text) {
       fputc(*text, out);
 }
 
-static void put_facts(FILE *out, const char *name) {
+/* The model must be one of this document's landmarks, and know its shapes by the same number of vertices. */
+static void check_model(const review_job *job, const char *path) {
+  const roto_info *info = roto_get_info(job->model.model);
+  const cJSON *landmark = cJSON_GetObjectItemCaseSensitive(job->doc.template_json, "landmarks")->child;
+  int same = info->landmark_count == job->doc.point_count;
+  for (uint32_t i = 0; same && i < info->landmark_count; ++i, landmark = landmark->next) {
+    const cJSON *name = cJSON_GetObjectItemCaseSensitive(landmark, "name");
+    roto_landmark here;
+    same = !roto_get_landmark(job->model.model, i, &here) && cJSON_IsString(name) && !strcmp(name->valuestring, here.name);
+  }
+  if (!same)
+    cli_fail(EXIT_MODEL, "%s: this model finds other landmarks than those of %s; give the model of that run", path, job->path);
+  if (!info->shape_net_count)
+    cli_fail(EXIT_MODEL, "%s: this model draws no shapes; leave --model away, or give one of `roto-train shapes`", path);
+}
+
+static void put_facts(FILE *out, const review_job *job, const char *name) {
   cJSON *facts = cJSON_CreateObject();
   cJSON_AddStringToObject(facts, "file", name);
   cJSON_AddStringToObject(facts, "version", ROTO_VERSION_STRING);
+  if (job->model.model) {
+    cJSON *shapes = cJSON_AddArrayToObject(facts, "model_shapes");
+    roto_shape shape;
+    for (uint32_t i = 0; roto_get_shape(job->model.model, i, &shape) == ROTO_OK; ++i)
+      cJSON_AddItemToArray(shapes, cJSON_CreateString(shape.name));
+  }
   char *text = cJSON_PrintUnformatted(facts);
   put_json(out, text ? text : "{}");
   cJSON_free(text);
@@ -157,7 +181,7 @@ static void put_facts(FILE *out, const char *name) {
 /* The page with its places filled; the text is for free(). */
 static char *make_page(const review_job *job, const char *document_text, size_t *size) {
   const char *name = strrchr(job->path, '/') ? strrchr(job->path, '/') + 1 : job->path, *at = page_html;
-  char *page = NULL;
+  char *page = NULL, *model = base64((const unsigned char *)job->model.data, job->model.size);
   FILE *out = open_memstream(&page, size);
   if (!out) cli_fail(EXIT_FAILED, "out of memory for the page");
   for (const char *place; (place = strstr(at, "{{")) != NULL; at = strstr(place, "}}") + 2) {
@@ -165,19 +189,21 @@ static char *make_page(const review_job *job, const char *document_text, size_t 
     if (!strncmp(place, "{{title", 7)) put_html(out, name);
     if (!strncmp(place, "{{style", 7)) fputs(page_style, out);
     if (!strncmp(place, "{{document", 10)) put_json(out, document_text);
-    if (!strncmp(place, "{{facts", 7)) put_facts(out, name);
+    if (!strncmp(place, "{{facts", 7)) put_facts(out, job, name);
     if (!strncmp(place, "{{wasm", 6)) fputs(page_wasm, out);
+    if (!strncmp(place, "{{model", 7)) fputs(model, out);
     if (!strncmp(place, "{{script", 8)) fputs(page_script, out);
     for (size_t i = 0; i < job->doc.frame_count && !strncmp(place, "{{frames", 8); ++i)
       if (job->pictures[i]) fprintf(out, "<script type=\"text/plain\" id=\"frame-%zu\">%s</script>\n", i, job->pictures[i]);
   }
   fputs(at, out);
+  free(model);
   if (fclose(out)) cli_fail(EXIT_FAILED, "out of memory for the page; make the frames smaller with --size");
   return page;
 }
 
 int review_main(int argc, char **argv) {
-  const char *output = NULL, *missing = "error";
+  const char *output = NULL, *missing = "error", *model = NULL;
   review_job job;
   char message[MESSAGE_SIZE];
   memset(&job, 0, sizeof job);
@@ -186,6 +212,7 @@ int review_main(int argc, char **argv) {
   job.threads = cli_default_threads();
   const cli_option table[] = {
       {"-o", CLI_STRING, &output, "FILE", "the page to write"},
+      {"--model", CLI_STRING, &model, "FILE", "the model of that run: it draws the shapes anew while a landmark is dragged"},
       {"--size", CLI_INTEGER, &job.size, "PX", "longest side of the frames in the page (default 1280); none is enlarged"},
       {"--quality", CLI_INTEGER, &job.quality, "N", "of their JPEG, 1 to 100 (default 85)"},
       {"--missing", CLI_STRING, &missing, "WHAT", "plates that cannot be read: error (default), or skip"},
@@ -197,7 +224,7 @@ int review_main(int argc, char **argv) {
       "Writes one HTML file to look through a shot and mend it, in any browser, without server or network:\n"
       "frames, landmarks and shapes, confidence and jitter over time.  Its Download button gives the\n"
       "corrected document.",
-      "roto review sh010.roto.json -o sh010.html",
+      "roto review sh010.roto.json --model puppet.roto -o sh010.html",
       table,
       sizeof table / sizeof *table};
   if (cli_parse(&command, argc, argv) != 1) cli_usage(&command, "expected one roto document");
@@ -212,6 +239,9 @@ int review_main(int argc, char **argv) {
   if (document_read(job.path, &job.doc, message)) cli_fail(EXIT_INPUT, "%s", message);
   if (file_read(job.path, DOCUMENT_LIMIT, &text, &text_size, message)) cli_fail(EXIT_INPUT, "%s", message);
   if (!job.doc.frame_count) cli_fail(EXIT_INPUT, "%s: this document has no frames", job.path);
+
+  if (model && model_open(model, ROTO_ISA_AUTO, &job.model, message)) cli_fail(EXIT_MODEL, "%s", message);
+  if (model) check_model(&job, model);
 
   job.pictures = (char **)cli_alloc(job.doc.frame_count, sizeof *job.pictures);
   job.problems = (char **)cli_alloc(job.doc.frame_count, sizeof *job.problems);
@@ -240,5 +270,6 @@ int review_main(int argc, char **argv) {
   free(page);
   free(text);
   document_free(&job.doc);
+  model_close(&job.model);
   return EXIT_DONE;
 }

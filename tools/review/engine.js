@@ -7,6 +7,9 @@
 const roto_statuses = {1: "bad argument", 2: "out of memory"};
 
 class Engine {
+  constructor() {
+    this.predicts = new Map(); /* shape name -> {index, landmarks}, of those that the model draws */
+  }
   static async load(bytes) {
     const engine = new Engine();
     engine.wasm = (await WebAssembly.instantiate(bytes, {})).instance.exports;
@@ -58,6 +61,31 @@ class Engine {
       const pixels = block + 8 * doubles.length;
       this.check(this.wasm.review_matte(block, shapes.length, scale, width, height, pixels), "matte");
       return new Uint8Array(this.wasm.memory.buffer, pixels, width * height).slice();
+    });
+  }
+
+  /* Keeps a model; `names` are its shapes, in its order.  From then on `predicts` says for a shape's name which landmarks it depends
+   * on, and predict() draws it. */
+  open_model(bytes, names) {
+    const address = this.wasm.malloc(bytes.length), room = 256;
+    new Uint8Array(this.wasm.memory.buffer, address, bytes.length).set(bytes);
+    this.check(this.wasm.review_open(address, bytes.length), "the model");
+    this.with_block(4 * room, (block) => {
+      names.forEach((name, index) => {
+        const count = Math.min(this.wasm.review_shape_landmarks(index, block, room), room);
+        if (count) this.predicts.set(name, {index, landmarks: [...new Uint32Array(this.wasm.memory.buffer, block, count)]});
+      });
+    });
+  }
+
+  /* roto_predict_shape.  points: [{x, y}] of all landmarks; gives `count` vertices. */
+  predict(name, points, count) {
+    return this.with_block(16 * points.length + 56 * count, (block) => {
+      const places = new Float64Array(this.wasm.memory.buffer, block, 2 * points.length), out = block + 16 * points.length;
+      points.forEach((p, i) => (places[2 * i] = p.x, places[2 * i + 1] = p.y));
+      this.check(this.wasm.review_shape(this.predicts.get(name).index, block, out), "shape " + name);
+      const v = new Float64Array(this.wasm.memory.buffer, out, 7 * count);
+      return Array.from({length: count}, (_, i) => ({x: v[7 * i], y: v[7 * i + 1], ix: v[7 * i + 2], iy: v[7 * i + 3], ox: v[7 * i + 4], oy: v[7 * i + 5]}));
     });
   }
 }

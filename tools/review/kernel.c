@@ -1,7 +1,9 @@
-/* What the review page runs of roto.h, as WebAssembly: the smoother and the matte, the same code as in the programs.
+/* What the review page runs of roto.h, as WebAssembly: the smoother, the matte, the shape networks of a model; the same code as in
+ * the programs.
  *
- * The page calls roto_smooth as it is; its structs are plain floats.  review_matte takes shapes as one array of doubles, because
- * pointers inside structs are tedious to write from JavaScript.  Memory comes from malloc and free, which are exported too. */
+ * The page calls roto_smooth as it is; its structs are plain floats.  The functions here take and give arrays of numbers, because
+ * structs are tedious to write from JavaScript.  A page has one model, so it is kept here.  Memory comes from malloc and free, which
+ * are exported too. */
 
 #define ROTO_NO_STDIO
 #define ROTO_IMPLEMENTATION
@@ -43,4 +45,40 @@ int review_matte(const double *data, uint32_t count, double scale, uint32_t widt
   roto_status status = roto_matte(shapes, count, &options, &image);
   free(shapes);
   return (int)status;
+}
+
+/* ------------------------------------------------------------------ the model */
+
+static roto_model *review_model;
+static roto_session *review_session;
+static roto_point *review_points;
+
+/* Opens the page's model; `data` must stay.  Returns a roto_status. */
+REVIEW_EXPORT int review_open(const void *data, size_t size);
+int review_open(const void *data, size_t size) {
+  roto_status status = roto_open(data, size, NULL, &review_model);
+  if (status == ROTO_OK) status = roto_session_create(review_model, NULL, &review_session);
+  if (status != ROTO_OK) return (int)status;
+  review_points = (roto_point *)calloc(roto_get_info(review_model)->landmark_count + 1, sizeof *review_points);
+  return review_points ? ROTO_OK : ROTO_ERR_MEMORY;
+}
+
+/* The landmarks that a shape depends on, into `landmarks` if there is room; returns their number, 0 if it is not predicted. */
+REVIEW_EXPORT uint32_t review_shape_landmarks(uint32_t index, uint32_t *landmarks, uint32_t room);
+uint32_t review_shape_landmarks(uint32_t index, uint32_t *landmarks, uint32_t room) {
+  const uint32_t *list;
+  uint32_t count;
+  if (roto_get_shape_landmarks(review_model, index, &list, &count) != ROTO_OK) return 0;
+  for (uint32_t i = 0; i < count && i < room; ++i) landmarks[i] = list[i];
+  return count;
+}
+
+/* Draws a shape through all landmarks' places, x and y of each; `vertices` receives REVIEW_VERTEX doubles a vertex. */
+REVIEW_EXPORT int review_shape(uint32_t index, const double *places, double *vertices);
+int review_shape(uint32_t index, const double *places, double *vertices) {
+  for (uint32_t i = 0; i < roto_get_info(review_model)->landmark_count; ++i) {
+    review_points[i].x = (float)places[2 * i];
+    review_points[i].y = (float)places[2 * i + 1];
+  }
+  return (int)roto_predict_shape(review_session, index, review_points, (roto_vertex *)(void *)vertices);
 }

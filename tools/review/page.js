@@ -773,6 +773,7 @@ async function start() {
   const text = $("document").textContent;
   facts = JSON.parse($("facts").textContent);
   engine = await Engine.load(bytes_of($("wasm").textContent));
+  if (facts.model_shapes) engine.open_model(bytes_of($("model").textContent), facts.model_shapes);
   shot = new Shot(JSON.parse(text), engine);
   pictures = new Pictures(shot.count, (f) => f === ui.frame && refresh());
   store_key = "roto review " + hash(text);

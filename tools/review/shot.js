@@ -254,21 +254,22 @@ class Shot {
     return changes;
   }
 
-  /* Shapes of frame f that hang on landmarks which the changes move; those an artist drew only where the artist is at work. */
+  /* Shapes of frame f that hang on landmarks which the changes move.  The model draws them anew; one that an artist has drawn, or
+   * that the model does not know, is carried along instead, and an artist's only where the artist is at work. */
   carry(f, point_changes, here) {
     const moved = new Map(point_changes.map((c) => [c.key, c])), changes = [];
+    const place = (l) => (moved.has(l) ? moved.get(l).to : this.point(f, l));
     for (const shape of this.shapes) {
-      const value = this.shape(f, shape.name);
-      if (!value || !shape.vertices.some((l) => moved.has(l)) || (!here && value.origin === "artist")) continue;
-      const vertices = vertices_of(value, shape.closed), anchors = [];
+      const value = this.shape(f, shape.name), artist = value && value.origin === "artist", known = this.engine.predicts.get(shape.name);
+      const predicted = known && !artist;
+      if (!value || !(predicted ? known.landmarks : shape.vertices).some((l) => moved.has(l)) || (!here && artist)) continue;
+      const vertices = vertices_of(value, shape.closed);
       if (vertices.length !== shape.vertices.length) continue; /* an artist drew it with other vertices */
-      shape.vertices.forEach((l, vertex) => {
-        if (l < 0) return;
-        const c = moved.get(l), p = this.point(f, l);
-        anchors.push({vertex, from: c ? c.from : p, to: c ? c.to : p});
-      });
-      const segments = segments_of(carry_shape(vertices, shape.closed, anchors), shape.closed);
-      changes.push(this.change(f, "shape", shape.name, {...value, segments}));
+      const anchors = shape.vertices.map((l, vertex) => ({l, vertex})).filter(({l}) => l >= 0)
+        .map(({l, vertex}) => ({vertex, from: moved.has(l) ? moved.get(l).from : this.point(f, l), to: place(l)}));
+      const drawn = predicted ? this.engine.predict(shape.name, this.landmarks.map((_, l) => place(l)), vertices.length)
+                              : carry_shape(vertices, shape.closed, anchors);
+      changes.push(this.change(f, "shape", shape.name, {...value, segments: segments_of(drawn, shape.closed)}));
     }
     return changes;
   }
