@@ -5,6 +5,9 @@ PREFIX ?= /usr/local
 ifeq ($(origin CC),default)
 CC = gcc
 endif
+ifeq ($(origin CXX),default)
+CXX = $(if $(findstring clang,$(CC)),clang++,g++)
+endif
 DEPS := build/deps
 CFLAGS ?= -O2 -g
 ifeq ($(MAKELEVEL),0)
@@ -16,12 +19,14 @@ OPENMP = $(shell $(CC) -fopenmp -include omp.h -fsyntax-only -x c /dev/null 2>/d
 # The linker warns about dlopen in libgomp, which would load plug-ins for accelerators; there are none to load.
 STATIC ?= -static
 COMPILE = $(CC) -std=c99 -D_DEFAULT_SOURCE $(WARNINGS) $(CFLAGS) $(OPENMP) -I$(BUILD) -isystem $(DEPS)/include -MMD -MP
-LIBS := $(DEPS)/libcjson.a -lm -lpthread
+# The one C++ file: OpenEXR through tinyexr, which shifts negative numbers, as every compiler lets it.
+COMPILE_CXX = $(CXX) -std=c++11 $(filter-out -Wstrict-prototypes -Wmissing-prototypes,$(WARNINGS)) $(CFLAGS) -fno-sanitize=shift -MMD -MP
+LIBS := $(DEPS)/libcjson.a -lz -lstdc++ -lm -lpthread
 
 # One archive serves both programs and every test: the linker takes what it needs.
 PROGRAMS := tools/roto.c tools/amalgamate.c trainer/main.c
 SOURCES := $(filter-out $(PROGRAMS) trainer/compute_reference.c,$(wildcard tools/*.c trainer/*.c model_format/*.c))
-OBJECTS := $(SOURCES:%.c=$(BUILD)/%.o) $(BUILD)/roto.o
+OBJECTS := $(SOURCES:%.c=$(BUILD)/%.o) $(BUILD)/tools/exr_file.o $(BUILD)/roto.o
 TESTS := $(patsubst %.c,$(BUILD)/%,$(wildcard tests/test_*.c))
 TEST_TOOLS := $(BUILD)/tests/make_models $(BUILD)/tests/fuzz_replay $(BUILD)/tests/native # which tests/test_*.sh use
 SCRIPTS := $(wildcard tests/test_*.sh)
@@ -51,6 +56,9 @@ $(DEPS)/test.stamp: tools/setup.sh | $(DEPS)/build.stamp
 $(BUILD)/%.o: %.c | $(DEPS)/build.stamp
 	@mkdir -p $(@D)
 	$(COMPILE) -c -o $@ $<
+$(BUILD)/tools/exr_file.o: tools/exr_file.cpp | $(DEPS)/build.stamp
+	@mkdir -p $(@D)
+	$(COMPILE_CXX) -c -o $@ $<
 # Files that the programs carry inside: each line as a string literal.
 LITERAL = @mkdir -p $(@D); sed 's/["\\]/\\&/g; s/.*/"&\\n"/' $< > $@
 EXPORT_SCRIPTS := nuke natron blender after_effects

@@ -175,13 +175,23 @@ typedef struct roto_session_options {
   size_t memory_size;
   int mirror;           /* 1: average with what is found in the mirrored crop: twice the time, less error (tests/RESULTS.md) */
   roto_profile profile; /* both functions or neither */
+  float pixel_aspect;   /* width of a pixel of the frames over its height; 0: 1.  Anamorphic frames are sampled unsqueezed */
 } roto_session_options;
 
 typedef struct roto_model roto_model;
 typedef struct roto_session roto_session;
 
-/* How pixel values relate to light.  The model's own transfer stands in its input description. */
-typedef enum roto_transfer { ROTO_TRANSFER_SRGB = 0, ROTO_TRANSFER_LINEAR = 1 } roto_transfer;
+/* How pixel values relate to light.  The model's own transfer, sRGB or linear, stands in its input description.  Light beyond
+ * what sRGB can show is clipped; colours stay in the primaries of the plate. */
+typedef enum roto_transfer {
+  ROTO_TRANSFER_SRGB = 0,
+  ROTO_TRANSFER_LINEAR = 1,
+  ROTO_TRANSFER_REC709 = 2, /* ITU-R BT.709 camera curve */
+  ROTO_TRANSFER_LOGC3 = 3,  /* ARRI Log C, exposure index 800 */
+  ROTO_TRANSFER_SLOG3 = 4,  /* Sony S-Log3 */
+  ROTO_TRANSFER_CINEON = 5, /* Kodak film log: 0.002 density a code of 1023, white 685, black 95 */
+  ROTO_TRANSFER_RAW = 6     /* not known or not wanted: values go in as they are */
+} roto_transfer;
 typedef enum roto_pixel { ROTO_PIXEL_U8 = 0, ROTO_PIXEL_U16 = 1, ROTO_PIXEL_F32 = 2 } roto_pixel;
 
 /* A picture in the caller's memory: interleaved channels, 1 grey, 2 grey+alpha, 3 RGB, 4 RGBA (alpha is ignored). */
@@ -280,9 +290,9 @@ ROTO_API roto_status roto_find_landmarks(roto_session *session, const roto_image
 ROTO_API roto_status roto_find_landmarks_near(roto_session *session, const roto_image *image, roto_rect *crop,
                                               uint32_t most_looks, roto_point *points);
 
-/* The crop that fits landmarks found in a frame: the square on the longer side of their box times crop_margin.  Of no use for
- * models of one landmark: its size is 0 then, as it is for NULL. */
-ROTO_API roto_rect roto_fit_crop(const roto_model *model, const roto_point *points);
+/* The crop that fits landmarks found in a frame: the square (as seen, where pixels are not) on the longer side of their box times
+ * crop_margin.  Of no use for models of one landmark: its size is 0 then, as it is for NULL. */
+ROTO_API roto_rect roto_fit_crop(const roto_session *session, const roto_point *points);
 
 /* Draw shape `index` of the template through the landmarks it depends on (roto_get_shape_landmarks); of `points`, landmark_count
  * entries, only their places are read.  `vertices` receives the shape's vertices in the points' unit; one that is a landmark lies
@@ -298,7 +308,8 @@ ROTO_API roto_status roto_find_shapes(roto_session *session, const roto_point *p
  * [height][width][channels]).  Allocates nothing. */
 ROTO_API roto_status roto_infer(roto_session *session, const float *input, float *output);
 
-/* Sample a crop as roto_find_landmarks does: out[height][width][3] in 0..1, encoded with `transfer`.  `to_frame` maps a
+/* Sample a crop as roto_find_landmarks does: out[height][width][3] in 0..1, encoded with `transfer`: sRGB or linear, or the
+ * image's own.  `to_frame` maps a
  * point (u, v) of the output, in pixels of the output, to the frame: x = m[0]*u + m[1]*v + m[2], y = m[3]*u + m[4]*v + m[5].
  * Where the map shrinks, a grid of bilinear samples is averaged a pixel, so that no detail aliases. */
 ROTO_API void roto_sample(const roto_image *image, const float to_frame[6], roto_transfer transfer, uint32_t width,
@@ -3944,14 +3955,14 @@ static void rotoi_execute(const rotoi_plan *plan, const roto_parallel *parallel,
  *
  * Transfer curves are applied to the frame's pixels before they are mixed.  Bytes go through a table of 256, which also does
  * their conversion to float; wider pixels through a table of 128 knots an octave, indexed by the float's own bits (largest
- * relative error 3e-5). */
+ * relative error 3e-5, of logarithmic curves 2e-4). */
 
 #ifndef ROTOI_IMAGE
 #define ROTOI_IMAGE
 
 enum {
   ROTOI_MAX_GRID = 16,           /* samples a pixel and direction */
-  ROTOI_CURVE_OCTAVES = 9,       /* 2^-9 .. 1; both curves are straight lines below 2^-9 */
+  ROTOI_CURVE_OCTAVES = 9,       /* 2^-9 .. 1; all curves are straight lines to 0 below 2^-9 */
   ROTOI_CURVE_SIZE = 9 * 128 + 2 /* one knot past the value 1, which has weight 0 */
 };
 static const uint32_t rotoi_curve_start = 0x3b000000u; /* the bits of 2^-9 */
@@ -3961,7 +3972,8 @@ typedef struct rotoi_sampler {
   size_t row_size, pixel_size, green, blue; /* bytes; green and blue from the start of a pixel */
   int32_t right, bottom;                    /* last column and row */
   roto_pixel type;
-  int curve;                                   /* 0: none, 1: linear to sRGB, 2: sRGB to linear */
+  int curve;                                   /* 0: values stay as they are */
+  float slope;                                 /* of the curve below its first knot */
   uint64_t x, y;                               /* of the first sample of the first pixel */
   uint64_t ux, uy, vx, vy;                     /* from pixel to pixel of the output, along a row and down */
   uint64_t grid_ux, grid_uy, grid_vx, grid_vy; /* the same from sample to sample of one pixel */
@@ -3970,16 +3982,51 @@ typedef struct rotoi_sampler {
   float table[ROTOI_CURVE_SIZE];               /* u8: value of each byte; else, with a curve: its knots */
 } rotoi_sampler;
 
-/* The transfer curve at v in 0..1. */
-static double rotoi_curve(int curve, double v) {
-  if (curve == 1) {
-    if (v <= 0.0031308) return 12.92 * v;
-    double r = rotoi_root(v, 12); /* v^(1/2.4) = v^(5/12) */
-    return 1.055 * r * r * r * r * r - 0.055;
+/* 10^x for |x| < 300: the whole part by multiplication, the rest by the series of e^(x ln 10). */
+static double rotoi_power_of_ten(double x) {
+  double power = 1, term = 1, sum = 1;
+  for (; x > 0.5; x -= 1) power *= 10;
+  for (; x < -0.5; x += 1) power /= 10;
+  for (int i = 1; i < 24; ++i) sum += term *= x * 2.302585092994045684 / i;
+  return power * sum;
+}
+
+/* Light, 1 for diffuse white, of a value in 0..1. */
+static double rotoi_light(roto_transfer transfer, double v) {
+  double r;
+  switch (transfer) {
+    case ROTO_TRANSFER_SRGB: /* IEC 61966-2-1 */
+      if (v <= 0.04045) return v / 12.92;
+      r = rotoi_root((v + 0.055) / 1.055, 5); /* ^2.4 = ^(12/5) */
+      return (v + 0.055) / 1.055 * ((v + 0.055) / 1.055) * r * r;
+    case ROTO_TRANSFER_REC709: /* ITU-R BT.709-6, item 1.2 */
+      if (v < 0.081) return v / 4.5;
+      r = rotoi_root((v + 0.099) / 1.099, 9); /* ^(1/0.45) = ^(20/9) */
+      return (v + 0.099) / 1.099 * ((v + 0.099) / 1.099) * r * r;
+    case ROTO_TRANSFER_LOGC3: /* ARRI, "ALEXA Log C Curve, usage in VFX", 2017: exposure values, EI 800 */
+      if (v <= 5.367655 * 0.010591 + 0.092809) return (v - 0.092809) / 5.367655;
+      return (rotoi_power_of_ten((v - 0.385537) / 0.247190) - 0.052272) / 5.555556;
+    case ROTO_TRANSFER_SLOG3: /* Sony, "Technical Summary for S-Gamut3.Cine/S-Log3" */
+      if (v < 171.2102946929 / 1023) return (v * 1023 - 95) * 0.01125 / (171.2102946929 - 95);
+      return rotoi_power_of_ten((v * 1023 - 420) / 261.5) * 0.19 - 0.01;
+    case ROTO_TRANSFER_CINEON: /* Kennel, "Conversion of 10-bit Log Film Data to 8-bit Linear or Video Data", Kodak 1995 */
+      r = rotoi_power_of_ten((95 - 685) * 0.002 / 0.6);
+      return (rotoi_power_of_ten((v * 1023 - 685) * 0.002 / 0.6) - r) / (1 - r);
+    case ROTO_TRANSFER_LINEAR:
+    case ROTO_TRANSFER_RAW:
+      break;
   }
-  if (v <= 0.04045) return v / 12.92;
-  double base = (v + 0.055) / 1.055, r = rotoi_root(base, 5);
-  return base * base * r * r;
+  return v;
+}
+
+/* What a value becomes; not above 1 only where light is not. */
+static double rotoi_curve(roto_transfer from, roto_transfer to, double v) {
+  double light = rotoi_light(from, v);
+  if (light <= 0) return 0;
+  if (to != ROTO_TRANSFER_SRGB) return light;
+  if (light <= 0.0031308) return 12.92 * light;
+  double r = rotoi_root(light, 12); /* ^(1/2.4) = ^(5/12) */
+  return 1.055 * r * r * r * r * r - 0.055;
 }
 
 static uint64_t rotoi_fixed(double v) {
@@ -3988,7 +4035,7 @@ static uint64_t rotoi_fixed(double v) {
 }
 
 static int rotoi_image_valid(const roto_image *image) {
-  if (!image || !image->pixels || (unsigned)image->type > ROTO_PIXEL_F32 || (unsigned)image->transfer > ROTO_TRANSFER_LINEAR)
+  if (!image || !image->pixels || (unsigned)image->type > ROTO_PIXEL_F32 || (unsigned)image->transfer > ROTO_TRANSFER_RAW)
     return 0;
   return image->width && image->height && image->width < 0x7fffffffu && image->height < 0x7fffffffu && image->channels >= 1 &&
          image->channels <= 4;
@@ -4025,16 +4072,20 @@ static void rotoi_sampler_init(rotoi_sampler *s, const roto_image *image, const 
   s->x = rotoi_fixed(m[2] - 0.5) + rotoi_fixed((double)m[0] / s->nu / 2) + rotoi_fixed((double)m[1] / s->nv / 2);
   s->y = rotoi_fixed(m[5] - 0.5) + rotoi_fixed((double)m[3] / s->nu / 2) + rotoi_fixed((double)m[4] / s->nv / 2);
 
-  s->curve = image->transfer == transfer ? 0 : transfer == ROTO_TRANSFER_SRGB ? 1 : 2;
+  s->curve = image->transfer != transfer && image->transfer != ROTO_TRANSFER_RAW;
   if (s->type == ROTO_PIXEL_U8) {
-    for (int i = 0; i < 256; ++i) s->table[i] = (float)(s->curve ? rotoi_curve(s->curve, i / 255.0) : i / 255.0);
+    for (int i = 0; i < 256; ++i) {
+      double v = s->curve ? rotoi_curve(image->transfer, transfer, i / 255.0) : i / 255.0;
+      s->table[i] = (float)(v < 1 ? v : 1);
+    }
   } else if (s->curve) {
     for (uint32_t i = 0; i < ROTOI_CURVE_SIZE; ++i) {
       uint32_t bits = rotoi_curve_start + (i << 16);
       float v;
       memcpy(&v, &bits, 4);
-      s->table[i] = (float)rotoi_curve(s->curve, v);
+      s->table[i] = (float)rotoi_curve(image->transfer, transfer, v);
     }
+    s->slope = (float)(rotoi_curve(image->transfer, transfer, 1 / 512.0) * 512);
   }
 }
 
@@ -4053,9 +4104,10 @@ rotoi_inline float rotoi_fetch(const rotoi_sampler *s, roto_pixel type, const un
   if (!s->curve) return v;
   uint32_t bits;
   memcpy(&bits, &v, 4);
-  if (bits < rotoi_curve_start) return s->curve == 1 ? v * 12.92f : v * (1.0f / 12.92f);
+  if (bits < rotoi_curve_start) return v * s->slope;
   const float *knot = s->table + ((bits - rotoi_curve_start) >> 16);
-  return knot[0] + (knot[1] - knot[0]) * ((float)(bits & 0xffffu) * (1.0f / 65536.0f));
+  v = knot[0] + (knot[1] - knot[0]) * ((float)(bits & 0xffffu) * (1.0f / 65536.0f));
+  return v < 1.0f ? v : 1.0f;
 }
 
 rotoi_inline void rotoi_sample_row_of(const rotoi_sampler *s, roto_pixel type, uint32_t row, uint32_t width, float *out) {
@@ -4412,6 +4464,7 @@ struct roto_session {
   roto_parallel parallel;
   roto_profile profile;
   roto_allocator allocator;
+  float pixel_aspect;
   int mirror;
   int owned; /* the block is ours to free */
   unsigned char *values;
@@ -4603,6 +4656,7 @@ ROTO_API roto_status roto_session_create(const roto_model *model, const roto_ses
   *session = NULL;
   if (!model || !rotoi_allocator_valid(&options->allocator) || (uintptr_t)options->memory % 64) return ROTO_ERR_ARGUMENT;
   if (!options->profile.clock != !options->profile.step) return ROTO_ERR_ARGUMENT;
+  if (options->pixel_aspect != 0 && !(options->pixel_aspect > 0.01f && options->pixel_aspect < 100.0f)) return ROTO_ERR_ARGUMENT;
   if (options->memory && options->memory_size < model->info.session_size) return ROTO_ERR_MEMORY;
   void *block = options->memory ? options->memory : rotoi_alloc(&options->allocator, model->info.session_size);
   if (!block) return ROTO_ERR_MEMORY;
@@ -4612,6 +4666,7 @@ ROTO_API roto_status roto_session_create(const roto_model *model, const roto_ses
   s->profile = options->profile;
   s->allocator = options->allocator;
   s->mirror = options->mirror;
+  s->pixel_aspect = options->pixel_aspect > 0 ? options->pixel_aspect : 1;
   s->owned = !options->memory;
   s->values = (unsigned char *)block + ROTOI_SESSION_HEAD;
   *session = s;
@@ -4714,13 +4769,16 @@ ROTO_API roto_status roto_find_landmarks(roto_session *session, const roto_image
   if (info->landmark_count == 0 || (info->input_channels != 1 && info->input_channels != 3)) return ROTO_ERR_ARGUMENT;
 
   float map[6];
-  roto_crop_map(crop, info->input_width, info->input_height, map);
+  const roto_rect seen = {crop.x * session->pixel_aspect, crop.y, crop.width * session->pixel_aspect, crop.height};
+  roto_crop_map(seen, info->input_width, info->input_height, map);
   float width = map[0] * (float)info->input_width, height = map[4] * (float)info->input_height; /* of the crop as grown */
+  map[0] /= session->pixel_aspect;
+  map[2] /= session->pixel_aspect;
   float side = width > height ? width : height;
   memset(points, 0, info->landmark_count * sizeof *points);
   rotoi_look(session, image, map, 0, session->mirror ? 0.5f : 1, side, points);
   if (session->mirror) {
-    map[2] += width;
+    map[2] += width / session->pixel_aspect;
     map[0] = -map[0];
     rotoi_look(session, image, map, 1, 0.5f, side, points);
   }
@@ -4728,27 +4786,30 @@ ROTO_API roto_status roto_find_landmarks(roto_session *session, const roto_image
   return ROTO_OK;
 }
 
-ROTO_API roto_rect roto_fit_crop(const roto_model *model, const roto_point *points) {
+ROTO_API roto_rect roto_fit_crop(const roto_session *session, const roto_point *points) {
   roto_rect crop = {0, 0, 0, 0};
-  if (!model || !points || !model->info.landmark_count) return crop;
+  if (!session || !points || !session->model->info.landmark_count) return crop;
+  const roto_info *info = &session->model->info;
   float left = points[0].x, right = left, top = points[0].y, bottom = top;
-  for (uint32_t i = 1; i < model->info.landmark_count; ++i) {
+  for (uint32_t i = 1; i < info->landmark_count; ++i) {
     left = points[i].x < left ? points[i].x : left;
     right = points[i].x > right ? points[i].x : right;
     top = points[i].y < top ? points[i].y : top;
     bottom = points[i].y > bottom ? points[i].y : bottom;
   }
-  float width = right - left, height = bottom - top, side = (width > height ? width : height) * model->info.crop_margin;
-  crop.x = 0.5f * (left + right - side);
-  crop.y = 0.5f * (top + bottom - side);
-  crop.width = crop.height = side;
+  float width = (right - left) * session->pixel_aspect, height = bottom - top;
+  crop.height = (width > height ? width : height) * info->crop_margin;
+  crop.width = crop.height / session->pixel_aspect;
+  crop.x = 0.5f * (left + right - crop.width);
+  crop.y = 0.5f * (top + bottom - crop.height);
   return crop;
 }
 
-/* Is `a` the rectangle `b` but for a part of its longer side: centres at most `shift` apart each way, sides at most `scale`? */
-static int rotoi_crops_agree(roto_rect a, roto_rect b, float shift, float scale) {
-  float side_a = a.width > a.height ? a.width : a.height, side_b = b.width > b.height ? b.width : b.height;
-  float dx = a.x + 0.5f * a.width - b.x - 0.5f * b.width, dy = a.y + 0.5f * a.height - b.y - 0.5f * b.height;
+/* Is `a` the rectangle `b` but for a part of b's longer side: centres at most `shift` apart each way, sides at most `scale`? */
+static int rotoi_crops_agree(roto_rect a, roto_rect b, float aspect, float shift, float scale) {
+  float wide_a = a.width * aspect, wide_b = b.width * aspect;
+  float side_a = wide_a > a.height ? wide_a : a.height, side_b = wide_b > b.height ? wide_b : b.height;
+  float dx = aspect * (a.x + 0.5f * a.width - b.x - 0.5f * b.width), dy = a.y + 0.5f * a.height - b.y - 0.5f * b.height;
   float ds = side_a - side_b;
   shift *= side_b, scale *= side_b;
   return dx <= shift && dx >= -shift && dy <= shift && dy >= -shift && ds <= scale && ds >= -scale;
@@ -4762,8 +4823,10 @@ ROTO_API roto_status roto_find_landmarks_near(roto_session *session, const roto_
   for (uint32_t look = 1;; ++look) {
     roto_status status = roto_find_landmarks(session, image, tried, points);
     if (status) return status;
-    roto_rect fit = roto_fit_crop(session->model, points);
-    int agree = look == 1 ? rotoi_crops_agree(fit, tried, 0.06f, 0.08f) : rotoi_crops_agree(fit, tried, 0.02f, 0.03f);
+    roto_rect fit = roto_fit_crop(session, points);
+    float aspect = session->pixel_aspect;
+    int agree =
+        look == 1 ? rotoi_crops_agree(fit, tried, aspect, 0.06f, 0.08f) : rotoi_crops_agree(fit, tried, aspect, 0.02f, 0.03f);
     if (agree || !(fit.width > 0) || look >= (most_looks ? most_looks : 5)) break;
     tried = fit;
   }

@@ -117,13 +117,23 @@ typedef struct roto_session_options {
   size_t memory_size;
   int mirror;           /* 1: average with what is found in the mirrored crop: twice the time, less error (tests/RESULTS.md) */
   roto_profile profile; /* both functions or neither */
+  float pixel_aspect;   /* width of a pixel of the frames over its height; 0: 1.  Anamorphic frames are sampled unsqueezed */
 } roto_session_options;
 
 typedef struct roto_model roto_model;
 typedef struct roto_session roto_session;
 
-/* How pixel values relate to light.  The model's own transfer stands in its input description. */
-typedef enum roto_transfer { ROTO_TRANSFER_SRGB = 0, ROTO_TRANSFER_LINEAR = 1 } roto_transfer;
+/* How pixel values relate to light.  The model's own transfer, sRGB or linear, stands in its input description.  Light beyond
+ * what sRGB can show is clipped; colours stay in the primaries of the plate. */
+typedef enum roto_transfer {
+  ROTO_TRANSFER_SRGB = 0,
+  ROTO_TRANSFER_LINEAR = 1,
+  ROTO_TRANSFER_REC709 = 2, /* ITU-R BT.709 camera curve */
+  ROTO_TRANSFER_LOGC3 = 3,  /* ARRI Log C, exposure index 800 */
+  ROTO_TRANSFER_SLOG3 = 4,  /* Sony S-Log3 */
+  ROTO_TRANSFER_CINEON = 5, /* Kodak film log: 0.002 density a code of 1023, white 685, black 95 */
+  ROTO_TRANSFER_RAW = 6     /* not known or not wanted: values go in as they are */
+} roto_transfer;
 typedef enum roto_pixel { ROTO_PIXEL_U8 = 0, ROTO_PIXEL_U16 = 1, ROTO_PIXEL_F32 = 2 } roto_pixel;
 
 /* A picture in the caller's memory: interleaved channels, 1 grey, 2 grey+alpha, 3 RGB, 4 RGBA (alpha is ignored). */
@@ -222,9 +232,9 @@ ROTO_API roto_status roto_find_landmarks(roto_session *session, const roto_image
 ROTO_API roto_status roto_find_landmarks_near(roto_session *session, const roto_image *image, roto_rect *crop,
                                               uint32_t most_looks, roto_point *points);
 
-/* The crop that fits landmarks found in a frame: the square on the longer side of their box times crop_margin.  Of no use for
- * models of one landmark: its size is 0 then, as it is for NULL. */
-ROTO_API roto_rect roto_fit_crop(const roto_model *model, const roto_point *points);
+/* The crop that fits landmarks found in a frame: the square (as seen, where pixels are not) on the longer side of their box times
+ * crop_margin.  Of no use for models of one landmark: its size is 0 then, as it is for NULL. */
+ROTO_API roto_rect roto_fit_crop(const roto_session *session, const roto_point *points);
 
 /* Draw shape `index` of the template through the landmarks it depends on (roto_get_shape_landmarks); of `points`, landmark_count
  * entries, only their places are read.  `vertices` receives the shape's vertices in the points' unit; one that is a landmark lies
@@ -240,7 +250,8 @@ ROTO_API roto_status roto_find_shapes(roto_session *session, const roto_point *p
  * [height][width][channels]).  Allocates nothing. */
 ROTO_API roto_status roto_infer(roto_session *session, const float *input, float *output);
 
-/* Sample a crop as roto_find_landmarks does: out[height][width][3] in 0..1, encoded with `transfer`.  `to_frame` maps a
+/* Sample a crop as roto_find_landmarks does: out[height][width][3] in 0..1, encoded with `transfer`: sRGB or linear, or the
+ * image's own.  `to_frame` maps a
  * point (u, v) of the output, in pixels of the output, to the frame: x = m[0]*u + m[1]*v + m[2], y = m[3]*u + m[4]*v + m[5].
  * Where the map shrinks, a grid of bilinear samples is averaged a pixel, so that no detail aliases. */
 ROTO_API void roto_sample(const roto_image *image, const float to_frame[6], roto_transfer transfer, uint32_t width,

@@ -11,7 +11,7 @@
  *
  * Transfer curves are applied to the frame's pixels before they are mixed.  Bytes go through a table of 256, which also does
  * their conversion to float; wider pixels through a table of 128 knots an octave, indexed by the float's own bits (largest
- * relative error 3e-5). */
+ * relative error 3e-5, of logarithmic curves 2e-4). */
 
 #ifndef ROTOI_IMAGE
 #define ROTOI_IMAGE
@@ -25,7 +25,7 @@
 
 enum {
   ROTOI_MAX_GRID = 16,           /* samples a pixel and direction */
-  ROTOI_CURVE_OCTAVES = 9,       /* 2^-9 .. 1; both curves are straight lines below 2^-9 */
+  ROTOI_CURVE_OCTAVES = 9,       /* 2^-9 .. 1; all curves are straight lines to 0 below 2^-9 */
   ROTOI_CURVE_SIZE = 9 * 128 + 2 /* one knot past the value 1, which has weight 0 */
 };
 static const uint32_t rotoi_curve_start = 0x3b000000u; /* the bits of 2^-9 */
@@ -35,7 +35,8 @@ typedef struct rotoi_sampler {
   size_t row_size, pixel_size, green, blue; /* bytes; green and blue from the start of a pixel */
   int32_t right, bottom;                    /* last column and row */
   roto_pixel type;
-  int curve;                                   /* 0: none, 1: linear to sRGB, 2: sRGB to linear */
+  int curve;                                   /* 0: values stay as they are */
+  float slope;                                 /* of the curve below its first knot */
   uint64_t x, y;                               /* of the first sample of the first pixel */
   uint64_t ux, uy, vx, vy;                     /* from pixel to pixel of the output, along a row and down */
   uint64_t grid_ux, grid_uy, grid_vx, grid_vy; /* the same from sample to sample of one pixel */
@@ -44,16 +45,51 @@ typedef struct rotoi_sampler {
   float table[ROTOI_CURVE_SIZE];               /* u8: value of each byte; else, with a curve: its knots */
 } rotoi_sampler;
 
-/* The transfer curve at v in 0..1. */
-static double rotoi_curve(int curve, double v) {
-  if (curve == 1) {
-    if (v <= 0.0031308) return 12.92 * v;
-    double r = rotoi_root(v, 12); /* v^(1/2.4) = v^(5/12) */
-    return 1.055 * r * r * r * r * r - 0.055;
+/* 10^x for |x| < 300: the whole part by multiplication, the rest by the series of e^(x ln 10). */
+static double rotoi_power_of_ten(double x) {
+  double power = 1, term = 1, sum = 1;
+  for (; x > 0.5; x -= 1) power *= 10;
+  for (; x < -0.5; x += 1) power /= 10;
+  for (int i = 1; i < 24; ++i) sum += term *= x * 2.302585092994045684 / i;
+  return power * sum;
+}
+
+/* Light, 1 for diffuse white, of a value in 0..1. */
+static double rotoi_light(roto_transfer transfer, double v) {
+  double r;
+  switch (transfer) {
+    case ROTO_TRANSFER_SRGB: /* IEC 61966-2-1 */
+      if (v <= 0.04045) return v / 12.92;
+      r = rotoi_root((v + 0.055) / 1.055, 5); /* ^2.4 = ^(12/5) */
+      return (v + 0.055) / 1.055 * ((v + 0.055) / 1.055) * r * r;
+    case ROTO_TRANSFER_REC709: /* ITU-R BT.709-6, item 1.2 */
+      if (v < 0.081) return v / 4.5;
+      r = rotoi_root((v + 0.099) / 1.099, 9); /* ^(1/0.45) = ^(20/9) */
+      return (v + 0.099) / 1.099 * ((v + 0.099) / 1.099) * r * r;
+    case ROTO_TRANSFER_LOGC3: /* ARRI, "ALEXA Log C Curve, usage in VFX", 2017: exposure values, EI 800 */
+      if (v <= 5.367655 * 0.010591 + 0.092809) return (v - 0.092809) / 5.367655;
+      return (rotoi_power_of_ten((v - 0.385537) / 0.247190) - 0.052272) / 5.555556;
+    case ROTO_TRANSFER_SLOG3: /* Sony, "Technical Summary for S-Gamut3.Cine/S-Log3" */
+      if (v < 171.2102946929 / 1023) return (v * 1023 - 95) * 0.01125 / (171.2102946929 - 95);
+      return rotoi_power_of_ten((v * 1023 - 420) / 261.5) * 0.19 - 0.01;
+    case ROTO_TRANSFER_CINEON: /* Kennel, "Conversion of 10-bit Log Film Data to 8-bit Linear or Video Data", Kodak 1995 */
+      r = rotoi_power_of_ten((95 - 685) * 0.002 / 0.6);
+      return (rotoi_power_of_ten((v * 1023 - 685) * 0.002 / 0.6) - r) / (1 - r);
+    case ROTO_TRANSFER_LINEAR:
+    case ROTO_TRANSFER_RAW:
+      break;
   }
-  if (v <= 0.04045) return v / 12.92;
-  double base = (v + 0.055) / 1.055, r = rotoi_root(base, 5);
-  return base * base * r * r;
+  return v;
+}
+
+/* What a value becomes; not above 1 only where light is not. */
+static double rotoi_curve(roto_transfer from, roto_transfer to, double v) {
+  double light = rotoi_light(from, v);
+  if (light <= 0) return 0;
+  if (to != ROTO_TRANSFER_SRGB) return light;
+  if (light <= 0.0031308) return 12.92 * light;
+  double r = rotoi_root(light, 12); /* ^(1/2.4) = ^(5/12) */
+  return 1.055 * r * r * r * r * r - 0.055;
 }
 
 static uint64_t rotoi_fixed(double v) {
@@ -62,7 +98,7 @@ static uint64_t rotoi_fixed(double v) {
 }
 
 static int rotoi_image_valid(const roto_image *image) {
-  if (!image || !image->pixels || (unsigned)image->type > ROTO_PIXEL_F32 || (unsigned)image->transfer > ROTO_TRANSFER_LINEAR)
+  if (!image || !image->pixels || (unsigned)image->type > ROTO_PIXEL_F32 || (unsigned)image->transfer > ROTO_TRANSFER_RAW)
     return 0;
   return image->width && image->height && image->width < 0x7fffffffu && image->height < 0x7fffffffu && image->channels >= 1 &&
          image->channels <= 4;
@@ -99,16 +135,20 @@ static void rotoi_sampler_init(rotoi_sampler *s, const roto_image *image, const 
   s->x = rotoi_fixed(m[2] - 0.5) + rotoi_fixed((double)m[0] / s->nu / 2) + rotoi_fixed((double)m[1] / s->nv / 2);
   s->y = rotoi_fixed(m[5] - 0.5) + rotoi_fixed((double)m[3] / s->nu / 2) + rotoi_fixed((double)m[4] / s->nv / 2);
 
-  s->curve = image->transfer == transfer ? 0 : transfer == ROTO_TRANSFER_SRGB ? 1 : 2;
+  s->curve = image->transfer != transfer && image->transfer != ROTO_TRANSFER_RAW;
   if (s->type == ROTO_PIXEL_U8) {
-    for (int i = 0; i < 256; ++i) s->table[i] = (float)(s->curve ? rotoi_curve(s->curve, i / 255.0) : i / 255.0);
+    for (int i = 0; i < 256; ++i) {
+      double v = s->curve ? rotoi_curve(image->transfer, transfer, i / 255.0) : i / 255.0;
+      s->table[i] = (float)(v < 1 ? v : 1);
+    }
   } else if (s->curve) {
     for (uint32_t i = 0; i < ROTOI_CURVE_SIZE; ++i) {
       uint32_t bits = rotoi_curve_start + (i << 16);
       float v;
       memcpy(&v, &bits, 4);
-      s->table[i] = (float)rotoi_curve(s->curve, v);
+      s->table[i] = (float)rotoi_curve(image->transfer, transfer, v);
     }
+    s->slope = (float)(rotoi_curve(image->transfer, transfer, 1 / 512.0) * 512);
   }
 }
 
@@ -127,9 +167,10 @@ rotoi_inline float rotoi_fetch(const rotoi_sampler *s, roto_pixel type, const un
   if (!s->curve) return v;
   uint32_t bits;
   memcpy(&bits, &v, 4);
-  if (bits < rotoi_curve_start) return s->curve == 1 ? v * 12.92f : v * (1.0f / 12.92f);
+  if (bits < rotoi_curve_start) return v * s->slope;
   const float *knot = s->table + ((bits - rotoi_curve_start) >> 16);
-  return knot[0] + (knot[1] - knot[0]) * ((float)(bits & 0xffffu) * (1.0f / 65536.0f));
+  v = knot[0] + (knot[1] - knot[0]) * ((float)(bits & 0xffffu) * (1.0f / 65536.0f));
+  return v < 1.0f ? v : 1.0f;
 }
 
 rotoi_inline void rotoi_sample_row_of(const rotoi_sampler *s, roto_pixel type, uint32_t row, uint32_t width, float *out) {

@@ -39,6 +39,7 @@ struct roto_session {
   roto_parallel parallel;
   roto_profile profile;
   roto_allocator allocator;
+  float pixel_aspect;
   int mirror;
   int owned; /* the block is ours to free */
   unsigned char *values;
@@ -230,6 +231,7 @@ ROTO_API roto_status roto_session_create(const roto_model *model, const roto_ses
   *session = NULL;
   if (!model || !rotoi_allocator_valid(&options->allocator) || (uintptr_t)options->memory % 64) return ROTO_ERR_ARGUMENT;
   if (!options->profile.clock != !options->profile.step) return ROTO_ERR_ARGUMENT;
+  if (options->pixel_aspect != 0 && !(options->pixel_aspect > 0.01f && options->pixel_aspect < 100.0f)) return ROTO_ERR_ARGUMENT;
   if (options->memory && options->memory_size < model->info.session_size) return ROTO_ERR_MEMORY;
   void *block = options->memory ? options->memory : rotoi_alloc(&options->allocator, model->info.session_size);
   if (!block) return ROTO_ERR_MEMORY;
@@ -239,6 +241,7 @@ ROTO_API roto_status roto_session_create(const roto_model *model, const roto_ses
   s->profile = options->profile;
   s->allocator = options->allocator;
   s->mirror = options->mirror;
+  s->pixel_aspect = options->pixel_aspect > 0 ? options->pixel_aspect : 1;
   s->owned = !options->memory;
   s->values = (unsigned char *)block + ROTOI_SESSION_HEAD;
   *session = s;
@@ -341,13 +344,16 @@ ROTO_API roto_status roto_find_landmarks(roto_session *session, const roto_image
   if (info->landmark_count == 0 || (info->input_channels != 1 && info->input_channels != 3)) return ROTO_ERR_ARGUMENT;
 
   float map[6];
-  roto_crop_map(crop, info->input_width, info->input_height, map);
+  const roto_rect seen = {crop.x * session->pixel_aspect, crop.y, crop.width * session->pixel_aspect, crop.height};
+  roto_crop_map(seen, info->input_width, info->input_height, map);
   float width = map[0] * (float)info->input_width, height = map[4] * (float)info->input_height; /* of the crop as grown */
+  map[0] /= session->pixel_aspect;
+  map[2] /= session->pixel_aspect;
   float side = width > height ? width : height;
   memset(points, 0, info->landmark_count * sizeof *points);
   rotoi_look(session, image, map, 0, session->mirror ? 0.5f : 1, side, points);
   if (session->mirror) {
-    map[2] += width;
+    map[2] += width / session->pixel_aspect;
     map[0] = -map[0];
     rotoi_look(session, image, map, 1, 0.5f, side, points);
   }
@@ -355,27 +361,30 @@ ROTO_API roto_status roto_find_landmarks(roto_session *session, const roto_image
   return ROTO_OK;
 }
 
-ROTO_API roto_rect roto_fit_crop(const roto_model *model, const roto_point *points) {
+ROTO_API roto_rect roto_fit_crop(const roto_session *session, const roto_point *points) {
   roto_rect crop = {0, 0, 0, 0};
-  if (!model || !points || !model->info.landmark_count) return crop;
+  if (!session || !points || !session->model->info.landmark_count) return crop;
+  const roto_info *info = &session->model->info;
   float left = points[0].x, right = left, top = points[0].y, bottom = top;
-  for (uint32_t i = 1; i < model->info.landmark_count; ++i) {
+  for (uint32_t i = 1; i < info->landmark_count; ++i) {
     left = points[i].x < left ? points[i].x : left;
     right = points[i].x > right ? points[i].x : right;
     top = points[i].y < top ? points[i].y : top;
     bottom = points[i].y > bottom ? points[i].y : bottom;
   }
-  float width = right - left, height = bottom - top, side = (width > height ? width : height) * model->info.crop_margin;
-  crop.x = 0.5f * (left + right - side);
-  crop.y = 0.5f * (top + bottom - side);
-  crop.width = crop.height = side;
+  float width = (right - left) * session->pixel_aspect, height = bottom - top;
+  crop.height = (width > height ? width : height) * info->crop_margin;
+  crop.width = crop.height / session->pixel_aspect;
+  crop.x = 0.5f * (left + right - crop.width);
+  crop.y = 0.5f * (top + bottom - crop.height);
   return crop;
 }
 
-/* Is `a` the rectangle `b` but for a part of its longer side: centres at most `shift` apart each way, sides at most `scale`? */
-static int rotoi_crops_agree(roto_rect a, roto_rect b, float shift, float scale) {
-  float side_a = a.width > a.height ? a.width : a.height, side_b = b.width > b.height ? b.width : b.height;
-  float dx = a.x + 0.5f * a.width - b.x - 0.5f * b.width, dy = a.y + 0.5f * a.height - b.y - 0.5f * b.height;
+/* Is `a` the rectangle `b` but for a part of b's longer side: centres at most `shift` apart each way, sides at most `scale`? */
+static int rotoi_crops_agree(roto_rect a, roto_rect b, float aspect, float shift, float scale) {
+  float wide_a = a.width * aspect, wide_b = b.width * aspect;
+  float side_a = wide_a > a.height ? wide_a : a.height, side_b = wide_b > b.height ? wide_b : b.height;
+  float dx = aspect * (a.x + 0.5f * a.width - b.x - 0.5f * b.width), dy = a.y + 0.5f * a.height - b.y - 0.5f * b.height;
   float ds = side_a - side_b;
   shift *= side_b, scale *= side_b;
   return dx <= shift && dx >= -shift && dy <= shift && dy >= -shift && ds <= scale && ds >= -scale;
@@ -389,8 +398,10 @@ ROTO_API roto_status roto_find_landmarks_near(roto_session *session, const roto_
   for (uint32_t look = 1;; ++look) {
     roto_status status = roto_find_landmarks(session, image, tried, points);
     if (status) return status;
-    roto_rect fit = roto_fit_crop(session->model, points);
-    int agree = look == 1 ? rotoi_crops_agree(fit, tried, 0.06f, 0.08f) : rotoi_crops_agree(fit, tried, 0.02f, 0.03f);
+    roto_rect fit = roto_fit_crop(session, points);
+    float aspect = session->pixel_aspect;
+    int agree =
+        look == 1 ? rotoi_crops_agree(fit, tried, aspect, 0.06f, 0.08f) : rotoi_crops_agree(fit, tried, aspect, 0.02f, 0.03f);
     if (agree || !(fit.width > 0) || look >= (most_looks ? most_looks : 5)) break;
     tried = fit;
   }

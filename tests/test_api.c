@@ -197,9 +197,9 @@ static void open_refuses_what_is_wrong(void) {
   CHECK(roto_find_landmarks_near(session, &good, &rough, 0, points) == ROTO_OK && rough.width > 0);
   rough.width = -1;
   CHECK(roto_find_landmarks_near(session, &good, &rough, 0, points) == ROTO_ERR_ARGUMENT && rough.width == -1);
-  CHECK(roto_fit_crop(NULL, points).width == 0 && roto_fit_crop(model, NULL).width == 0);
+  CHECK(roto_fit_crop(NULL, points).width == 0 && roto_fit_crop(session, NULL).width == 0);
   points[0].x = 10, points[0].y = 40, points[1].x = 30, points[1].y = 30;
-  rough = roto_fit_crop(model, points); /* longer side 20 around (20, 35) */
+  rough = roto_fit_crop(session, points); /* longer side 20 around (20, 35) */
   CHECK(fabsf(rough.width - 20 * roto_get_info(model)->crop_margin) < 1e-4f && rough.height == rough.width);
   CHECK(fabsf(rough.x + 0.5f * rough.width - 20) < 1e-4f && fabsf(rough.y + 0.5f * rough.height - 35) < 1e-4f);
   for (int i = 0; i < 6; ++i) {
@@ -414,13 +414,59 @@ static double decode(double v) {
   return v <= 0.04045 ? v / 12.92 : pow((v + 0.055) / 1.055, 2.4);
 }
 
+/* Light of a value, by the formulas of the makers written as they print them: a, b, c, d, e, f of Log C; codes of 10 bits. */
+static double light(int transfer, double v) {
+  const double a = 5.555556, b = 0.052272, c = 0.247190, d = 0.385537, e = 5.367655, f = 0.092809, cut = 0.010591;
+  double black = pow(10, (95 - 685) / 300.0);
+  switch (transfer) {
+    case ROTO_TRANSFER_SRGB:
+      return decode(v);
+    case ROTO_TRANSFER_REC709:
+      return v < 0.081 ? v / 4.5 : pow((v + 0.099) / 1.099, 1 / 0.45);
+    case ROTO_TRANSFER_LOGC3:
+      return v > e * cut + f ? (pow(10, (v - d) / c) - b) / a : (v - f) / e;
+    case ROTO_TRANSFER_SLOG3:
+      return v >= 171.2102946929 / 1023 ? pow(10, (v * 1023 - 420) / 261.5) * (0.18 + 0.01) - 0.01
+                                        : (v * 1023 - 95) * 0.01125 / (171.2102946929 - 95);
+    case ROTO_TRANSFER_CINEON:
+      return (pow(10, (v * 1023 - 685) / 300) - black) / (1 - black);
+    default:
+      return v;
+  }
+}
+static double convert(int from, int to, double v) {
+  if (from == to || from == ROTO_TRANSFER_RAW) return v;
+  v = fmin(fmax(light(from, v), 0), 1);
+  return to == ROTO_TRANSFER_SRGB ? encode(v) : v;
+}
+
+/* Values whose light the makers publish: grey of 18 %, black, white. */
+static void curves_hit_published_values(void) {
+  const struct {
+    roto_transfer transfer;
+    double value, light;
+  } known[] = {{ROTO_TRANSFER_LOGC3, 0.391007, 0.18},       {ROTO_TRANSFER_LOGC3, 0.092809, 0},
+               {ROTO_TRANSFER_SLOG3, 420 / 1023.0, 0.18},   {ROTO_TRANSFER_SLOG3, 95 / 1023.0, 0},
+               {ROTO_TRANSFER_SLOG3, 598 / 1023.0, 0.90},   {ROTO_TRANSFER_CINEON, 685 / 1023.0, 1},
+               {ROTO_TRANSFER_CINEON, 95 / 1023.0, 0},      {ROTO_TRANSFER_REC709, 0.409008, 0.18},
+               {ROTO_TRANSFER_SRGB, 118 / 255.0, 0.181164}, {ROTO_TRANSFER_RAW, 0.25, 0.25}};
+  for (size_t i = 0; i < sizeof known / sizeof *known; ++i) {
+    const float value = (float)known[i].value, identity[6] = {1, 0, 0, 0, 1, 0};
+    const roto_image image = {&value, 1, 1, 1, ROTO_PIXEL_F32, known[i].transfer, 0};
+    float out[3];
+    roto_sample(&image, identity, ROTO_TRANSFER_LINEAR, 1, 1, out);
+    CHECK(fabs((double)out[0] - known[i].light) < 1e-3, "transfer %d: %g is %g, expected %g", (int)known[i].transfer,
+          known[i].value, (double)out[0], known[i].light);
+  }
+}
+
 static void sample_copies_every_kind_of_pixel(void) {
   static const char *names[] = {"u8", "u16", "f32"};
   const float identity[6] = {1, 0, 0, 0, 1, 0};
   float out[FRAME_W * FRAME_H * 3];
   for (int type = 0; type < 3; ++type) {
     for (uint32_t channels = 1; channels <= 4; ++channels) {
-      for (int from = 0; from < 2; ++from) {
+      for (int from = 0; from <= ROTO_TRANSFER_RAW; ++from) {
         for (int to = 0; to < 2; ++to) {
           unsigned char pixels[FRAME_H * (FRAME_W * 4 * 4 + 5)];
           size_t bytes = (size_t)1 << type, row = FRAME_W * channels * bytes + 5; /* rows at odd addresses */
@@ -434,14 +480,15 @@ static void sample_copies_every_kind_of_pixel(void) {
             if (type == 0) *p = (unsigned char)k;
             if (type == 1) memcpy(p, &word, 2);
             if (type == 2) memcpy(p, &real, 4);
-            expected[i] = from == to ? v : to == ROTO_TRANSFER_SRGB ? encode(v) : decode(v);
+            expected[i] = convert(from, to, v);
           }
           roto_image image = {pixels, FRAME_W, FRAME_H, channels, (roto_pixel)type, (roto_transfer)from, row};
           roto_sample(&image, identity, (roto_transfer)to, FRAME_W, FRAME_H, out);
           for (uint32_t i = 0; i < FRAME_W * FRAME_H; ++i) {
             const double *e = expected + i * channels;
             int color = channels >= 3;
-            expect(out, i, e[0], e[color ? 1 : 0], e[color ? 2 : 0], from == to ? 1e-6 : 4e-5, names[type]);
+            double tolerance = from == to || from == ROTO_TRANSFER_RAW ? 1e-6 : from < ROTO_TRANSFER_REC709 ? 4e-5 : 3e-4;
+            expect(out, i, e[0], e[color ? 1 : 0], e[color ? 2 : 0], tolerance, names[type]);
           }
         }
       }
@@ -629,6 +676,7 @@ int main(void) {
   session_uses_what_the_caller_gives();
   profile_is_told_of_each_step();
   selftest_sees_differences();
+  curves_hit_published_values();
   sample_copies_every_kind_of_pixel();
   sample_keeps_geometry();
   sample_does_not_alias();

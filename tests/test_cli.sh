@@ -215,12 +215,32 @@ for file in m.1001 m.1003 half; do if [ -s mattes/$file.png ]; then pass; else f
 for file in eye/m.1001 seam/m.1003; do if [ -s mattes/$file.png ]; then pass; else fail "no mattes/$file.png"; fi; done
 same mattes/eye/m.1002.png mattes/seam/m.1003.png # both black
 if cmp -s mattes/eye/m.1001.png mattes/eye/m.1002.png; then fail 'a hidden shape was drawn'; else pass; fi
+sed 's/"height": 30}/"height": 30, "origin": [10, 20], "pixel_aspect": 2}/; s/"frame": 1001, /&"data": [-5, -5, 50, 41], /' \
+  shapes.roto.json >exr.roto.json
+expect 0 '3 frames, 1.0 shapes each' matte exr.roto.json -o 'mattes/m.####.exr'
+expect 0 '1 frames, 1.0 shapes each' matte exr.roto.json -o 'mattes/{shape}.####.exr' --range 1001 --bits 32 --shapes eye
+expect 2 'bits expects 16 or 32' matte exr.roto.json -o m.####.exr --bits 8
+# The windows (all numbers below 256 or -1 to -5, little-endian) and channels as they stand in the file.
+has_bytes() { # FILE HEX
+  if od -An -v -tx1 "$1" | tr -d ' \n' | grep -q "$2"; then pass; else fail "$1 does not hold the bytes $2"; fi
+}
+box2i=626f78326900100000
+has_bytes mattes/m.1001.exr 64617461"57696e646f7700${box2i}00" # the windows follow
+has_bytes mattes/m.1001.exr "${box2i}00050000000f0000003600000037000000"
+has_bytes mattes/m.1001.exr "${box2i}000a000000140000003100000031000000"
+has_bytes mattes/m.1002.exr 64617461"57696e646f7700${box2i}000a000000140000003100000031000000"
+has_bytes mattes/m.1001.exr 70697865"6c417370656374526174696f00666c6f6174000400000000000040"
+for name in A eye.A seam.A; do
+  for frame in 1001 1002 1003; do
+    if grep -q "$name" mattes/m.$frame.exr; then pass; else fail "mattes/m.$frame.exr has no channel $name"; fi
+  done
+done
 expect 3 "no shape 'ear'" matte shapes.roto.json -o m.####.png --shapes ear
 expect 3 'no frame 7' matte shapes.roto.json -o m.####.png --range 7
 expect 3 'no such shapes' matte shapes.roto.json -o m.####.png --range 1003
 expect 3 'no such shapes' matte first.roto.json -o m.####.png
 expect 2 'names one file for 3 frames' matte shapes.roto.json -o m.png
-expect 2 'bits expects' matte shapes.roto.json -o m.####.png --bits 12
+expect 2 'bits expects 8 or 16' matte shapes.roto.json -o m.####.png --bits 12
 expect 5 'ERROR' matte shapes.roto.json -o /proc/none/m.####.png
 
 # Outputs.

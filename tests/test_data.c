@@ -319,7 +319,7 @@ static void images_of_absurd_size_are_refused(void) {
   CHECK(image_decode((const unsigned char *)"P6 0 3 255 ", 11, "pnm", &image, message) == -1 && message_has("pnm: "));
   CHECK(image_decode((const unsigned char *)"P6 99999999999999999999 3 255 ", 30, "pnm", &image, message) == -1);
   CHECK(image_decode((const unsigned char *)"{\"points\": []}", 14, "text.png", &image, message) == -1 &&
-        message_has("text.png: expected PNG, JPEG, BMP, TGA or PNM"));
+        message_has("text.png: expected PNG, JPEG, BMP, TGA, PNM or OpenEXR"));
   CHECK(image_read(in_root("not-there.png"), &image, message) == -1 && message_has("not-there.png: cannot open"));
 }
 

@@ -71,5 +71,33 @@ sed -n 's/.*"\(100[18]\)": \(.*\)[,}]$/"\1": \2/p' shot/crop.json | paste -sd, |
 as_good "$plate" --crops keys.json
 as_good "$plate" --crops shot/revec_shapes-shot0-frame1003.json # a garbage matte around the eyes and brows
 
+# A linear OpenEXR, its data window inside its display window, has the points of its sRGB PNG; read with a wrong transfer it has not.
+found "$plate" --crops shot/crop.json
+cp doc.roto.json png.roto.json
+mkdir exr
+for frame in 1001 1002 1003 1004 1005 1006 1007 1008; do
+  "$build/tests/test_exr" convert shot/image-shot0-frame$frame.png exr/sh.$frame.exr || fail 'no OpenEXR'
+done
+# apart FILE: the largest distance of a point in FILE from its place in png.roto.json.
+apart() {
+  grep -o '"x": [-0-9.]*, "y": [-0-9.]*' "$1" | tr -dc '0-9.\n -' >a
+  grep -o '"x": [-0-9.]*, "y": [-0-9.]*' png.roto.json | tr -dc '0-9.\n -' | paste -d' ' a - |
+    awk '{d = sqrt(($1 - $3) ^ 2 + ($2 - $4) ^ 2); if (d > m) m = d; n++} END {print n == 8 * 27 ? m : "nothing"}'
+}
+exr() { expect 0 '8 frames' run exr/sh.####.exr --crops shot/crop.json --model "$model" -o exr.roto.json "$@"; }
+exr
+d=$(apart exr.roto.json)
+if awk "BEGIN {exit !($d < 0.1)}"; then pass; else fail "points of OpenEXR are up to $d pixels from those of PNG"; fi
+for pattern in '"transfer": "linear"' '"origin": \[64, -32\]' '"data": \[8, 4, 624, 472\]'; do
+  if grep -q "$pattern" exr.roto.json; then pass; else fail "exr.roto.json has no $pattern"; fi
+done
+exr --input-transfer raw --channels R,G,B
+if grep -q 'WARNING: .*input-transfer linear, this run with raw' err; then pass; else fail 'no warning of another transfer'; fi
+if grep -q '"transfer": "raw", "channels": "R,G,B"' exr.roto.json; then pass; else fail 'raw and channels are not recorded'; fi
+d=$(apart exr.roto.json)
+if awk "BEGIN {exit !($d > 0.2)}"; then pass; else fail "a wrong transfer makes no difference: these tests tell nothing"; fi
+expect 3 "has no channels or layer 'depth', only: B, G, R" run exr/sh.####.exr --channels depth --crop "$first" --model "$model" -o no.json
+expect 2 '--input-transfer expects.*gamma' run exr/sh.####.exr --input-transfer gamma --crop "$first" --model "$model" -o no.json
+
 echo "test_plates: $passed passed, $failed failed, 0 skipped"
 [ $failed = 0 ]

@@ -11,6 +11,7 @@
 #include <string.h>
 
 #include "cli.h"
+#include "image_file.h"
 
 enum { DOCUMENT_VERSION = 1, MAX_FRAME_NUMBER = 1000000000 };
 
@@ -69,6 +70,7 @@ void document_init(document *doc, const roto_model *model, const char *pattern) 
   const roto_info *info = roto_get_info(model);
   memset(doc, 0, sizeof *doc);
   if (pattern) doc->pattern = cli_format("%s", pattern);
+  doc->pixel_aspect = 1;
   doc->model = cJSON_CreateObject();
   cJSON_AddStringToObject(doc->model, "name", info->name);
   cJSON_AddStringToObject(doc->model, "description", info->description);
@@ -112,6 +114,7 @@ void document_free(document *doc) {
   for (size_t i = 0; i < doc->frame_count; ++i) document_free_frame(doc, &doc->frames[i]);
   free(doc->frames);
   free(doc->pattern);
+  free(doc->channels);
   cJSON_Delete(doc->model);
   cJSON_Delete(doc->template_json);
   memset(doc, 0, sizeof *doc);
@@ -132,6 +135,15 @@ static int read_whole(const cJSON *item, int low, int high, int *value) {
   double number;
   if (!json_number(item, &number) || number < low || number > high || number != floor(number)) return -1;
   *value = (int)number;
+  return 0;
+}
+
+/* `count` whole numbers, if the item is there. */
+static int read_wholes(const cJSON *item, int count, int low, int high, int *values) {
+  if (!item) return 0;
+  if (!cJSON_IsArray(item) || cJSON_GetArraySize(item) != count) return -1;
+  for (int i = 0; i < count; ++i)
+    if (read_whole(cJSON_GetArrayItem(item, i), low, high, &values[i])) return -1;
   return 0;
 }
 
@@ -230,6 +242,9 @@ static int read_frame(const char *path, const cJSON *item, const document *doc, 
   if (size && (read_whole(cJSON_GetArrayItem(size, 0), 1, MAX_FRAME_NUMBER, &frame->width) ||
                read_whole(cJSON_GetArrayItem(size, 1), 1, MAX_FRAME_NUMBER, &frame->height)))
     return message_set(message, "%s: frame %d: expected \"size\": [width, height]", path, frame->number);
+  if (read_wholes(cJSON_GetObjectItemCaseSensitive(item, "data"), 4, -MAX_FRAME_NUMBER, MAX_FRAME_NUMBER, frame->data) ||
+      frame->data[2] < 0 || frame->data[3] < !!frame->data[2])
+    return message_set(message, "%s: frame %d: expected \"data\": [x, y, width, height]", path, frame->number);
   if (!cJSON_IsArray(crop) || cJSON_GetArraySize(crop) != 4)
     return message_set(message, "%s: frame %d: expected \"crop\": [x, y, width, height]", path, frame->number);
   cJSON_ArrayForEach(entry, crop) if (!json_number(entry, &frame->crop[i++])) return message_set(
@@ -250,10 +265,28 @@ static int by_number(const void *a, const void *b) {
   return (x->number > y->number) - (x->number < y->number);
 }
 
-static int read_document(const char *path, const cJSON *root, document *doc, char *message) {
-  const cJSON *plate = cJSON_GetObjectItemCaseSensitive(root, "plate"), *item;
+static int read_plate(const char *path, const cJSON *plate, document *doc, char *message) {
   const cJSON *pattern = cJSON_GetObjectItemCaseSensitive(plate, "pattern");
-  const cJSON *frames = cJSON_GetObjectItemCaseSensitive(root, "frames");
+  const cJSON *transfer = cJSON_GetObjectItemCaseSensitive(plate, "transfer");
+  const cJSON *channels = cJSON_GetObjectItemCaseSensitive(plate, "channels");
+  const cJSON *aspect = cJSON_GetObjectItemCaseSensitive(plate, "pixel_aspect");
+  if (read_whole(cJSON_GetObjectItemCaseSensitive(plate, "width"), 1, MAX_FRAME_NUMBER, &doc->width) ||
+      read_whole(cJSON_GetObjectItemCaseSensitive(plate, "height"), 1, MAX_FRAME_NUMBER, &doc->height))
+    return message_set(message, "%s: expected \"plate\" with \"width\" and \"height\"", path);
+  if (cJSON_IsString(pattern)) doc->pattern = cli_format("%s", pattern->valuestring);
+  if (cJSON_IsString(channels)) doc->channels = cli_format("%s", channels->valuestring);
+  if (transfer && (!cJSON_IsString(transfer) || transfer_parse(transfer->valuestring, &doc->transfer)))
+    return message_set(message, "%s: expected \"transfer\" srgb, linear, rec709, logc3, slog3, cineon or raw", path);
+  doc->pixel_aspect = 1;
+  if (aspect && (!json_number(aspect, &doc->pixel_aspect) || !(doc->pixel_aspect > 0)))
+    return message_set(message, "%s: expected \"pixel_aspect\" as a number above 0", path);
+  if (read_wholes(cJSON_GetObjectItemCaseSensitive(plate, "origin"), 2, -MAX_FRAME_NUMBER, MAX_FRAME_NUMBER, doc->origin))
+    return message_set(message, "%s: expected \"origin\": [x, y]", path);
+  return 0;
+}
+
+static int read_document(const char *path, const cJSON *root, document *doc, char *message) {
+  const cJSON *frames = cJSON_GetObjectItemCaseSensitive(root, "frames"), *item;
   int version;
   size_t i = 0;
   if (read_whole(cJSON_GetObjectItemCaseSensitive(root, "roto"), 1, 1 << 30, &version))
@@ -261,10 +294,7 @@ static int read_document(const char *path, const cJSON *root, document *doc, cha
   if (version > DOCUMENT_VERSION)
     return message_set(message, "%s: this document has version %d, this program reads up to %d; use a newer roto", path,
                        version, DOCUMENT_VERSION);
-  if (read_whole(cJSON_GetObjectItemCaseSensitive(plate, "width"), 1, MAX_FRAME_NUMBER, &doc->width) ||
-      read_whole(cJSON_GetObjectItemCaseSensitive(plate, "height"), 1, MAX_FRAME_NUMBER, &doc->height))
-    return message_set(message, "%s: expected \"plate\" with \"width\" and \"height\"", path);
-  if (cJSON_IsString(pattern)) doc->pattern = cli_format("%s", pattern->valuestring);
+  if (read_plate(path, cJSON_GetObjectItemCaseSensitive(root, "plate"), doc, message)) return -1;
   doc->model = cJSON_Duplicate(cJSON_GetObjectItemCaseSensitive(root, "model"), 1);
   doc->template_json = cJSON_Duplicate(cJSON_GetObjectItemCaseSensitive(root, "template"), 1);
   const cJSON *landmarks = cJSON_GetObjectItemCaseSensitive(doc->template_json, "landmarks");
@@ -397,6 +427,7 @@ static void put_frame(text *t, const document *doc, const document_frame *frame)
     put(t, ", ");
   }
   if (frame->width != doc->width || frame->height != doc->height) put(t, "\"size\": [%d, %d], ", frame->width, frame->height);
+  if (frame->data[2]) put(t, "\"data\": [%d, %d, %d, %d], ", frame->data[0], frame->data[1], frame->data[2], frame->data[3]);
   put(t, "\"crop\": [%.8g, %.8g, %.8g, %.8g],\n     \"points\": [\n", frame->crop[0], frame->crop[1], frame->crop[2],
       frame->crop[3]);
   for (size_t i = 0; i < doc->point_count; ++i) {
@@ -430,7 +461,14 @@ int document_write(const char *path, const document *doc, char *message) {
   }
   put(&t, "{\n  \"roto\": %d,\n  \"plate\": {\"pattern\": ", DOCUMENT_VERSION);
   put_string(&t, doc->pattern);
-  put(&t, ", \"width\": %d, \"height\": %d},\n  \"model\": ", doc->width, doc->height);
+  put(&t, ", \"width\": %d, \"height\": %d, \"transfer\": \"%s\"", doc->width, doc->height, transfer_name(doc->transfer));
+  if (doc->channels) {
+    put(&t, ", \"channels\": ");
+    put_string(&t, doc->channels);
+  }
+  if (doc->pixel_aspect > 0 && doc->pixel_aspect != 1) put(&t, ", \"pixel_aspect\": %.8g", doc->pixel_aspect);
+  if (doc->origin[0] || doc->origin[1]) put(&t, ", \"origin\": [%d, %d]", doc->origin[0], doc->origin[1]);
+  put(&t, "},\n  \"model\": ");
   put_json(&t, doc->model);
   put(&t, ",\n  \"template\": ");
   put_template(&t, doc->template_json);

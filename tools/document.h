@@ -1,7 +1,7 @@
 /* The roto document, `.roto.json`: what was found in a shot, and what the artist made of it.
  *
  *   { "roto": 1,
- *     "plate": {"pattern": "plates/sh010.####.png", "width": 1920, "height": 1080},
+ *     "plate": {"pattern": "plates/sh010.####.png", "width": 1920, "height": 1080, "transfer": "srgb"},
  *     "model": {"name": "puppet27", "description": "..."},
  *     "template": { ...as in character.json: name, parts, landmarks, shapes... },
  *     "frames": [
@@ -19,6 +19,10 @@
  * "predicted" by the model in this frame, "held" from an earlier frame, "smoothed" over time, "artist" by hand.  A hidden
  * point carries "visible": false.  "crop" is x, y, width, height of the rectangle that was searched.  "file" stands
  * where the frames are a list without a pattern ("pattern" is null then), "size" where a frame's differs from the plate's.
+ *
+ * "transfer" says how the plate's values were read (image_file.h).  For OpenEXR a plate may have "channels" (those that were asked
+ * for), "pixel_aspect" where pixels are not square, "origin" [x, y] where its display window does not begin at (0, 0), and a frame
+ * "data" [x, y, width, height], its data window counted from there, where that is not the whole frame.
  *
  * A shape's segments follow each other; each runs from its point 0 to its point 3, tangents relative to them, and one begins where
  * the one before ended (within 0.01 pixels).  A shape may carry "visible": false (it is drawn but hidden), "feather": a width
@@ -54,18 +58,23 @@ typedef struct document_frame {
   int number;
   char *file; /* NULL: the plate's pattern says */
   int width, height;
+  int data[4]; /* width 0: the whole frame */
   double crop[4];
   document_point *points; /* document.point_count */
   document_shape *shapes; /* document.shape_count */
 } document_frame;
 
 typedef struct document {
-  char *pattern;          /* NULL: each frame names its file */
-  cJSON *model;           /* {"name", "description"} */
-  cJSON *template_json;   /* as character.json */
-  size_t point_count;     /* landmarks of the template */
-  size_t shape_count;     /* shapes of the template */
-  int width, height;      /* of the plate: those of the first frame */
+  char *pattern;        /* NULL: each frame names its file */
+  cJSON *model;         /* {"name", "description"} */
+  cJSON *template_json; /* as character.json */
+  size_t point_count;   /* landmarks of the template */
+  size_t shape_count;   /* shapes of the template */
+  int width, height;    /* of the plate: those of the first frame */
+  roto_transfer transfer;
+  char *channels; /* NULL: the usual ones */
+  double pixel_aspect;
+  int origin[2];
   document_frame *frames; /* ascending by number */
   size_t frame_count;
 } document;

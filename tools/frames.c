@@ -244,7 +244,7 @@ static void number_list(frame_sequence *s) {
 }
 
 static int is_picture_name(const char *name) {
-  static const char *const extensions[] = {"png", "jpg", "jpeg", "bmp", "tga", "pnm", "ppm", "pgm"};
+  static const char *const extensions[] = {"png", "jpg", "jpeg", "bmp", "tga", "pnm", "ppm", "pgm", "exr"};
   const char *dot = strrchr(name, '.');
   for (size_t i = 0; dot && *name != '.' && i < sizeof extensions / sizeof *extensions; ++i)
     if (!strcasecmp(dot + 1, extensions[i])) return 1;
@@ -260,7 +260,7 @@ static int list_folder(const char *path, frame_sequence *s, char *message) {
       append_file(s, 0, cli_format("%s%s%s", path, path[length - 1] == '/' ? "" : "/", entry->d_name));
   closedir(folder);
   if (!s->count)
-    return message_set(message, "%s: expected frames in this folder, found no png, jpg, bmp, tga or pnm file", path);
+    return message_set(message, "%s: expected frames in this folder, found no png, jpg, exr, bmp, tga or pnm file", path);
   qsort(s->files, s->count, sizeof *s->files, by_path);
   number_list(s);
   qsort(s->files, s->count, sizeof *s->files, by_number);

@@ -1,4 +1,4 @@
-/* stb_image behind checks.
+/* stb_image behind checks, and OpenEXR.
  *
  * stb_image reads through callbacks that note whether it asked for bytes after the last one.  That is the one test of
  * truncation that works for every format: its BMP, TGA and JPEG readers take missing bytes for zeros and return a picture
@@ -8,9 +8,12 @@
 #include "image_file.h"
 
 #include <limits.h>
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
+
+#include "exr_file.h"
 
 #define STB_IMAGE_IMPLEMENTATION
 #define STB_IMAGE_WRITE_IMPLEMENTATION
@@ -188,7 +191,8 @@ static int read_header(const unsigned char *data, size_t size, const char *name,
   if (is_png(data, size) && size >= 24 && check_size(big_u32(data + 16), big_u32(data + 20), name, message)) return -1;
   if (!stbi_info_from_callbacks(&source_calls, &s, &width, &height, &channels)) {
     const char *reason = stbi_failure_reason();
-    return message_set(message, "%s: expected PNG, JPEG, BMP, TGA or PNM, found something else or a broken header (%s)", name,
+    return message_set(message,
+                       "%s: expected PNG, JPEG, BMP, TGA, PNM or OpenEXR, found something else or a broken header (%s)", name,
                        reason ? reason : "unknown");
   }
   if (width <= 0 || height <= 0 || channels < 1 || channels > 4) {
@@ -227,44 +231,77 @@ static int stb_decode(const unsigned char *data, size_t size, const char *name, 
   return 0;
 }
 
-int image_decode(const unsigned char *data, size_t size, const char *name, image_file *image, char *message) {
+/* What all formats but OpenEXR leave unsaid. */
+static void set_defaults(image_file *image) {
+  image->transfer = ROTO_TRANSFER_SRGB;
+  image->pixel_aspect = 1;
+  image->data[2] = (int32_t)image->width;
+  image->data[3] = (int32_t)image->height;
+}
+
+static int decode(const unsigned char *data, size_t size, const char *name, const char *channels, int header_only,
+                  image_file *image, char *message) {
   int result;
   memset(image, 0, sizeof *image);
   if (size > IMAGE_FILE_LIMIT) {
     return message_set(message, "%s: expected at most %zu bytes, found %zu", name, IMAGE_FILE_LIMIT, size);
   }
+  if (exr_is(data, size)) return exr_decode(data, size, name, channels, header_only, image, message);
   result = read_header(data, size, name, image, message);
-  if (!result) result = (is_pnm(data, size) ? pnm_decode : stb_decode)(data, size, name, image, message);
-  if (result) image_free(image);
+  if (!result && !header_only) result = (is_pnm(data, size) ? pnm_decode : stb_decode)(data, size, name, image, message);
+  if (result) {
+    image_free(image);
+  } else {
+    set_defaults(image);
+  }
+  return result;
+}
+
+int image_decode(const unsigned char *data, size_t size, const char *name, image_file *image, char *message) {
+  return decode(data, size, name, NULL, 0, image, message);
+}
+
+static int read_file(const char *path, const char *channels, int header_only, image_file *image, char *message) {
+  unsigned char *data;
+  size_t size;
+  int result;
+  memset(image, 0, sizeof *image);
+  if (file_read(path, IMAGE_FILE_LIMIT, &data, &size, message)) return -1;
+  result = decode(data, size, path, channels, header_only, image, message);
+  free(data);
   return result;
 }
 
 int image_read(const char *path, image_file *image, char *message) {
-  unsigned char *data;
-  size_t size;
-  int result;
-  memset(image, 0, sizeof *image);
-  if (file_read(path, IMAGE_FILE_LIMIT, &data, &size, message)) return -1;
-  result = image_decode(data, size, path, image, message);
-  free(data);
-  return result;
+  return read_file(path, NULL, 0, image, message);
+}
+
+int image_read_channels(const char *path, const char *channels, image_file *image, char *message) {
+  return read_file(path, channels, 0, image, message);
 }
 
 int image_read_header(const char *path, image_file *image, char *message) {
-  unsigned char *data;
-  size_t size;
-  int result;
-  memset(image, 0, sizeof *image);
-  if (file_read(path, IMAGE_FILE_LIMIT, &data, &size, message)) return -1;
-  result = read_header(data, size, path, image, message);
-  if (result) memset(image, 0, sizeof *image);
-  free(data);
-  return result;
+  return read_file(path, NULL, 1, image, message);
 }
 
 void image_free(image_file *image) {
   stbi_image_free(image->pixels);
   memset(image, 0, sizeof *image);
+}
+
+static const char *const transfer_names[] = {"srgb", "linear", "rec709", "logc3", "slog3", "cineon", "raw"};
+
+const char *transfer_name(roto_transfer transfer) {
+  return transfer_names[transfer];
+}
+
+int transfer_parse(const char *name, roto_transfer *transfer) {
+  for (int i = 0; i <= ROTO_TRANSFER_RAW; ++i) {
+    if (strcmp(name, transfer_names[i]) != 0) continue;
+    *transfer = (roto_transfer)i;
+    return 0;
+  }
+  return -1;
 }
 
 roto_image image_view(const image_file *image) {
@@ -274,9 +311,18 @@ roto_image image_view(const image_file *image) {
   view.width = image->width;
   view.height = image->height;
   view.channels = image->channels;
-  view.type = image->bits == 16 ? ROTO_PIXEL_U16 : ROTO_PIXEL_U8;
-  view.transfer = ROTO_TRANSFER_SRGB;
+  view.type = image->bits == 32 ? ROTO_PIXEL_F32 : image->bits == 16 ? ROTO_PIXEL_U16 : ROTO_PIXEL_U8;
+  view.transfer = image->transfer;
   return view;
+}
+
+uint8_t image_byte(const image_file *image, size_t at) {
+  if (image->bits == 8) return ((const uint8_t *)image->pixels)[at];
+  if (image->bits == 16) return (uint8_t)((((const uint16_t *)image->pixels)[at] + 128u) / 257u);
+  float v = ((const float *)image->pixels)[at];
+  v = v > 0 ? v < 1 ? v : 1 : 0;
+  if (image->transfer == ROTO_TRANSFER_LINEAR) v = v <= 0.0031308f ? 12.92f * v : 1.055f * powf(v, 1 / 2.4f) - 0.055f;
+  return (uint8_t)(v * 255 + 0.5f);
 }
 
 /* Where stb_image_write puts a file. */
@@ -417,4 +463,14 @@ int image_write(const char *path, const uint8_t *pixels, uint32_t width, uint32_
   if (dot && (!strcasecmp(dot, ".jpg") || !strcasecmp(dot, ".jpeg")))
     return image_write_jpg(path, pixels, width, height, channels, 90, message);
   return image_write_png(path, pixels, width, height, channels, message);
+}
+
+int image_write_exr(const char *path, const struct exr_channel *channels, size_t count, const image_file *frame,
+                    char *message) {
+  unsigned char *data;
+  size_t size;
+  if (exr_encode(channels, count, frame, path, &data, &size, message)) return -1;
+  int result = file_write(path, data, size, message);
+  free(data);
+  return result;
 }

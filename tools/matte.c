@@ -1,12 +1,18 @@
 /* `roto matte`: the shapes of a document as mattes, one picture a frame, or one a frame and shape.
  *
+ * PNG is the display window.  OpenEXR has the plate's display and data window, and in one file a channel A for all shapes together
+ * and a channel <shape>.A for each; a shape that is not in a frame has its channel too, so that all frames have the same.
+ *
  * Mattes are coverage: linear, never colour-converted, sized as the plate (or its proxy).  A shape that is hidden in a frame is
  * not drawn there.  Shapes that subtract come after all others.  Motion blur averages moments while the shutter is open around
  * the frame; between frames vertices move in straight lines, and a shape that is not in the next frame, or has other vertices
  * there, stands still towards it. */
 
+#include <math.h>
+#include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 #ifdef _OPENMP
 #include <omp.h>
 #endif
@@ -14,6 +20,7 @@
 #include "cli.h"
 #include "commands.h"
 #include "document.h"
+#include "exr_file.h"
 #include "frames.h"
 #include "image_file.h"
 
@@ -32,7 +39,7 @@ typedef struct matte_job {
   size_t *frames, frame_count;    /* which frames of the document */
   cli_progress progress;
   size_t done, drawn;
-  int failed;
+  int exr, failed;
 } matte_job;
 
 /* Marks the shapes of a list of names; ends the process at a name that is no shape. */
@@ -87,34 +94,97 @@ static roto_vertex *moving_vertices(const document *doc, size_t index, size_t sh
   return vertices;
 }
 
-/* Draws and writes one picture. */
-static int write_matte(const matte_job *job, size_t index, const roto_matte_shape *shapes, size_t count, const char *name,
-                       char *message) {
-  const matte_options *options = job->options;
-  const document_frame *frame = &job->doc.frames[index];
+/* Windows and size of a frame's mattes. */
+static image_file matte_frame(const matte_job *job, const document_frame *frame) {
+  const double scale = job->options->scale;
+  image_file out;
+  memset(&out, 0, sizeof out);
+  out.width = (uint32_t)(frame->width * scale + 0.5);
+  out.height = (uint32_t)(frame->height * scale + 0.5);
+  out.width += !out.width;
+  out.height += !out.height;
+  out.bits = (uint32_t)job->options->bits;
+  out.pixel_aspect = job->doc.pixel_aspect;
+  out.data[2] = (int32_t)out.width;
+  out.data[3] = (int32_t)out.height;
+  if (!job->exr) return out;
+  for (int k = 0; k < 2; ++k) {
+    out.origin[k] = (int32_t)floor(job->doc.origin[k] * scale + 0.5);
+    if (!frame->data[2]) continue;
+    out.data[k] = (int32_t)floor(frame->data[k] * scale);
+    out.data[k + 2] = (int32_t)ceil((frame->data[k] + frame->data[k + 2]) * scale) - out.data[k];
+  }
+  return out;
+}
+
+/* One matte; free() it.  NULL and a message on failure. */
+static void *draw_matte(const matte_job *job, const image_file *out, const roto_matte_shape *shapes, size_t count, int number,
+                        const char *name, char *message) {
   roto_matte_options draw;
   roto_matte_image image;
   memset(&draw, 0, sizeof draw);
   memset(&image, 0, sizeof image);
-  draw.scale = options->scale;
-  draw.samples = (uint32_t)options->blur;
-  image.width = (uint32_t)(frame->width * options->scale + 0.5);
-  image.height = (uint32_t)(frame->height * options->scale + 0.5);
-  image.width += !image.width;
-  image.height += !image.height;
-  image.type = options->bits == 16 ? ROTO_PIXEL_U16 : ROTO_PIXEL_U8;
-  image.pixels = cli_alloc((size_t)image.width * image.height, (size_t)options->bits / 8);
-  char *path = output_path(options->output, name, frame->number);
+  draw.scale = job->options->scale;
+  draw.samples = (uint32_t)job->options->blur;
+  draw.x = out->data[0] / draw.scale;
+  draw.y = out->data[1] / draw.scale;
+  image.width = (uint32_t)out->data[2];
+  image.height = (uint32_t)out->data[3];
+  image.type = job->exr ? ROTO_PIXEL_F32 : out->bits == 16 ? ROTO_PIXEL_U16 : ROTO_PIXEL_U8;
+  image.pixels = cli_alloc((size_t)image.width * image.height, job->exr ? 4 : out->bits / 8);
   roto_status status = roto_matte(shapes, count, &draw, &image);
-  int result;
-  if (status)
-    result = message_set(message, "frame %d, %s: %s", frame->number, name, roto_status_text(status));
-  else if (options->bits == 16)
-    result = image_write_png16(path, (const uint16_t *)image.pixels, image.width, image.height, 1, message);
-  else
-    result = image_write_png(path, (const uint8_t *)image.pixels, image.width, image.height, 1, message);
-  free(path);
+  if (!status) return image.pixels;
   free(image.pixels);
+  message_set(message, "frame %d, %s: %s", number, name, roto_status_text(status));
+  return NULL;
+}
+
+/* One picture of one matte. */
+static int write_matte(const matte_job *job, size_t index, const roto_matte_shape *shapes, size_t count, const char *name,
+                       char *message) {
+  const document_frame *frame = &job->doc.frames[index];
+  image_file out = matte_frame(job, frame);
+  void *pixels = draw_matte(job, &out, shapes, count, frame->number, name, message);
+  if (!pixels) return -1;
+  char *path = output_path(job->options->output, name, frame->number);
+  exr_channel channel = {"A", (const float *)pixels};
+  int result;
+  if (job->exr)
+    result = image_write_exr(path, &channel, 1, &out, message);
+  else if (out.bits == 16)
+    result = image_write_png16(path, (const uint16_t *)pixels, out.width, out.height, 1, message);
+  else
+    result = image_write_png(path, (const uint8_t *)pixels, out.width, out.height, 1, message);
+  free(path);
+  free(pixels);
+  return result;
+}
+
+/* One OpenEXR file of all shapes; `names` are those of the shapes. */
+static int write_layers(const matte_job *job, size_t index, const roto_matte_shape *shapes, const char *const *names,
+                        size_t count, char *message) {
+  const document_frame *frame = &job->doc.frames[index];
+  image_file out = matte_frame(job, frame);
+  exr_channel *channels = (exr_channel *)cli_alloc(count + 1, sizeof *channels);
+  char *path = output_path(job->options->output, "matte", frame->number);
+  int result = 0;
+  for (size_t i = 0; i <= count && !result; ++i) { /* the last is all of them together */
+    roto_matte_shape alone;
+    memset(&alone, 0, sizeof alone);
+    if (i < count) alone = shapes[i];
+    alone.subtract = 0;
+    channels[i].name = i < count ? cli_format("%s.A", names[i]) : cli_format("A");
+    channels[i].values = (const float *)draw_matte(job, &out, i < count ? &alone : shapes, i < count ? 1 : count, frame->number,
+                                                   channels[i].name, message);
+    result = channels[i].values ? 0 : -1;
+  }
+  if (!result) result = image_write_exr(path, channels, count + 1, &out, message);
+  for (size_t i = 0; i <= count; ++i) {
+    free((void *)(uintptr_t)channels[i].name);
+    free((void *)(uintptr_t)channels[i].values);
+  }
+  free(channels);
+  free(path);
   return result;
 }
 
@@ -124,12 +194,14 @@ static int write_frame(const matte_job *job, size_t index, size_t *drawn, char *
   int each = strstr(options->output, "{shape}") != NULL, result = 0, closed;
   size_t count = 0, total = job->doc.shape_count;
   roto_matte_shape *shapes = (roto_matte_shape *)cli_alloc(total + 1, sizeof *shapes);
+  const char **names = (const char **)cli_alloc(total + 1, sizeof *names);
   for (int subtract = 0; subtract < 2; ++subtract)
     for (size_t s = 0; s < total && !result; ++s) {
       const document_shape *from = &job->doc.frames[index].shapes[s];
       const char *name = document_shape_name(&job->doc, s, &closed);
       if (!job->used[s] || job->subtract[s] != subtract) continue;
       roto_matte_shape *shape = shapes + count;
+      names[count] = name;
       shape->path.vertices = moving_vertices(&job->doc, index, s, options->blur, options->shutter);
       shape->path.vertex_count = shape->path.vertices ? from->vertex_count : 0;
       shape->path.closed = closed;
@@ -144,8 +216,10 @@ static int write_frame(const matte_job *job, size_t index, size_t *drawn, char *
         ++count;
       }
     }
-  if (!each && !result) result = write_matte(job, index, shapes, count, "matte", message);
+  if (!each && !result && job->exr) result = write_layers(job, index, shapes, names, count, message);
+  if (!each && !result && !job->exr) result = write_matte(job, index, shapes, count, "matte", message);
   for (size_t i = 0; i < count; ++i) free((void *)(uintptr_t)shapes[i].path.vertices);
+  free(names);
   free(shapes);
   return result;
 }
@@ -205,16 +279,15 @@ int matte_main(int argc, char **argv) {
   options.scale = 1;
   options.width = 2;
   options.shutter = 0.5;
-  options.bits = 8;
   options.blur = 1;
   options.threads = cli_default_threads();
   const cli_option table[] = {
       {"-o", CLI_STRING, &options.output, "PATTERN",
-       "PNG files to write, #### or %04d for the frame; {shape}: one file a shape"},
+       "PNG files to write, or OpenEXR by .exr; #### or %04d for the frame; {shape}: one file a shape"},
       {"--range", CLI_STRING, &options.range, "FRAMES", "frames to draw: 1001-1105,1110x2 (default: all of the document)"},
       {"--shapes", CLI_STRING, &options.shapes, "NAMES", "only these shapes, separated by commas"},
       {"--subtract", CLI_STRING, &options.subtract, "NAMES", "shapes that are cut out of the others"},
-      {"--bits", CLI_INTEGER, &options.bits, "N", "8 (default) or 16 bits"},
+      {"--bits", CLI_INTEGER, &options.bits, "N", "8 or 16 (default 8); of OpenEXR 16 (half) or 32 (default 16)"},
       {"--scale", CLI_NUMBER, &options.scale, "S", "size of the mattes to that of the plate, 0.5 for a half-size proxy"},
       {"--feather", CLI_NUMBER, &options.feather, "PX",
        "soft edge, pixels of the plate, < 0 inwards; added to the shapes' own"},
@@ -235,7 +308,11 @@ int matte_main(int argc, char **argv) {
   job.options = &options;
   if (cli_parse(&command, argc, argv) != 1) cli_usage(&command, "expected one roto document");
   if (!options.output) cli_usage(&command, "expected -o PATTERN for the mattes");
-  if (options.bits != 8 && options.bits != 16) cli_usage(&command, "--bits expects 8 or 16, found %d", options.bits);
+  size_t length = strlen(options.output);
+  job.exr = length > 4 && !strcasecmp(options.output + length - 4, ".exr");
+  if (!options.bits) options.bits = job.exr ? 16 : 8;
+  if (options.bits != 16 && options.bits != (job.exr ? 32 : 8))
+    cli_usage(&command, "--bits expects %s, found %d", job.exr ? "16 or 32 for OpenEXR" : "8 or 16 for PNG", options.bits);
   if (!(options.scale > 0 && options.scale <= 16)) cli_usage(&command, "--scale expects a number from 0 to 16, not 0");
   if (options.blur < 1 || options.blur > MAX_BLUR)
     cli_usage(&command, "--blur expects 1 to %d, found %d", MAX_BLUR, options.blur);

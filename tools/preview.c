@@ -39,15 +39,30 @@ static void draw_points(canvas *c, const document_frame *frame, size_t count, do
   }
 }
 
+/* Pixels, encoded as sRGB, in bands: a whole frame of floats would be large. */
+static void fill_canvas(canvas *c, const image_file *image) {
+  enum { BAND = 32 };
+  size_t width = image->width, channels = image->channels;
+  if (image->transfer == ROTO_TRANSFER_SRGB) {
+    for (size_t i = 0; i < width * image->height * 3; ++i)
+      c->pixels[i] = image_byte(image, i / 3 * channels + (channels < 3 ? 0 : i % 3));
+    return;
+  }
+  roto_image view = image_view(image);
+  float *band = (float *)cli_alloc(width * BAND * 3, sizeof *band);
+  for (uint32_t top = 0; top < image->height; top += BAND) {
+    const float map[6] = {1, 0, 0, 0, 1, (float)top};
+    uint32_t rows = image->height - top < BAND ? image->height - top : BAND;
+    roto_sample(&view, map, ROTO_TRANSFER_SRGB, image->width, rows, band);
+    for (size_t i = 0; i < width * rows * 3; ++i)
+      c->pixels[width * top * 3 + i] = (uint8_t)(fminf(fmaxf(band[i], 0), 1) * 255 + 0.5f);
+  }
+  free(band);
+}
+
 canvas preview_frame(const image_file *image, const document_frame *frame, size_t point_count) {
   canvas c = make_canvas((int)image->width, (int)image->height);
-  size_t pixels = (size_t)image->width * image->height, channels = image->channels;
-  for (size_t i = 0; i < pixels; ++i)
-    for (size_t k = 0; k < 3; ++k) {
-      size_t from = i * channels + (channels < 3 ? 0 : k);
-      c.pixels[i * 3 + k] =
-          image->bits == 16 ? (uint8_t)(((const uint16_t *)image->pixels)[from] >> 8) : ((const uint8_t *)image->pixels)[from];
-    }
+  fill_canvas(&c, image);
   float left = (float)frame->crop[0], top = (float)frame->crop[1];
   float right = left + (float)frame->crop[2], bottom = top + (float)frame->crop[3];
   canvas_line(&c, left, top, right, top, 1, WHITE, 0.6f);
@@ -80,7 +95,7 @@ void preview_tile(contact_sheet *sheet, size_t index, const image_file *image, c
   roto_rect region = {(float)(frame->crop[0] - margin * frame->crop[2]), (float)(frame->crop[1] - margin * frame->crop[3]),
                       (float)(frame->crop[2] * (1 + 2 * margin)), (float)(frame->crop[3] * (1 + 2 * margin))};
   roto_crop_map(region, (uint32_t)size, (uint32_t)size, map); /* uniform scale: map[0] == map[4], no shear */
-  roto_sample(&view, map, view.transfer, (uint32_t)size, (uint32_t)size, sample);
+  roto_sample(&view, map, ROTO_TRANSFER_SRGB, (uint32_t)size, (uint32_t)size, sample);
   for (size_t i = 0; i < values; ++i) tile.pixels[i] = (uint8_t)(fminf(fmaxf(sample[i], 0), 1) * 255 + 0.5f);
   double scale = 1 / (double)map[0];
   draw_points(&tile, frame, point_count, scale, -(double)map[2] * scale, -(double)map[5] * scale, 2);

@@ -17,10 +17,10 @@
 #include "commands.h"
 #include "crop_file.h"
 #include "document.h"
-#include "frames.h"
 #include "image_file.h"
 #include "json_file.h"
 #include "model_file.h"
+#include "plate.h"
 #include "preview.h"
 
 enum { SHEET_TILES = 48 };
@@ -28,17 +28,18 @@ enum { SHEET_TILES = 48 };
 typedef enum missing_policy { MISSING_ERROR, MISSING_SKIP, MISSING_HOLD } missing_policy;
 
 typedef struct run_options {
-  const char *model, *crop, *crops, *range, *output, *preview, *sheet, *isa, *missing;
+  const char *model, *crop, *crops, *range, *output, *preview, *sheet, *isa, *missing, *transfer, *channels;
   int threads, mirror, json, follow, looks;
 } run_options;
 
 typedef struct run_job {
   const run_options *options;
-  frame_sequence frames;
+  plate plate;
   model_file model;
   document doc;
   roto_rect *crops;    /* a frame; width 0: to be followed from the one before */
   roto_rect next_crop; /* with --follow: where the last frame's landmarks were */
+  image_file *headers; /* a frame: what its file says of it, without pixels */
   char **problems;     /* a frame: why it could not be used, or NULL */
   contact_sheet sheet;
   cli_progress progress;
@@ -71,9 +72,9 @@ static void find_crops(run_job *job) {
   if (options->crop && !crop_parse(options->crop, &same))
     cli_fail(EXIT_USAGE, "--crop expects x,y,width,height in pixels with a positive size, found '%s'", options->crop);
   if (options->crops && crops_read(options->crops, &list, message)) cli_fail(EXIT_INPUT, "%s", message);
-  job->crops = (roto_rect *)cli_alloc(job->frames.count, sizeof *job->crops);
-  for (size_t i = 0; i < job->frames.count; ++i) {
-    const frame_file *file = &job->frames.files[i];
+  job->crops = (roto_rect *)cli_alloc(job->plate.frames.count, sizeof *job->crops);
+  for (size_t i = 0; i < job->plate.frames.count; ++i) {
+    const frame_file *file = &job->plate.frames.files[i];
     if (!options->crops) {
       if (!options->follow || i == 0) job->crops[i] = same;
     } else if (!crops_find(&list, file->number, file->path, &job->crops[i])) {
@@ -85,10 +86,10 @@ static void find_crops(run_job *job) {
     cli_fail(EXIT_INPUT,
              "%s: has no crop for %zu of %zu frames, the first is %s; add them, put the frames under \"keys\" to have those "
              "between found, or give --follow",
-             options->crops, lacking, job->frames.count, job->frames.files[first].path);
+             options->crops, lacking, job->plate.frames.count, job->plate.frames.files[first].path);
   if (lacking && first == 0)
     cli_fail(EXIT_INPUT, "%s: has no crop for %s, the first frame to do, from where --follow would go on", options->crops,
-             job->frames.files[0].path);
+             job->plate.frames.files[0].path);
 }
 
 /* ------------------------------------------------------------------ the work */
@@ -105,35 +106,59 @@ static void set_crop(document_frame *frame, roto_rect crop) {
 }
 
 static char *preview_path(const run_job *job, size_t index) {
-  const char *path = job->frames.files[index].path, *name = strrchr(path, '/');
+  const char *path = job->plate.frames.files[index].path, *name = strrchr(path, '/');
   name = name ? name + 1 : path;
   const char *dot = strrchr(name, '.');
   return cli_format("%s/%.*s.png", job->options->preview, dot ? (int)(dot - name) : (int)strlen(name), name);
 }
 
+/* What one thread needs to look at frames. */
+typedef struct run_lane {
+  roto_session *session;
+  double pixel_aspect; /* of the frames that the session is for */
+  int threads;         /* inside one frame */
+  roto_point *points;
+} run_lane;
+
+static roto_status lane_prepare(const run_job *job, run_lane *lane, double pixel_aspect) {
+  roto_session_options options;
+  if (lane->session && lane->pixel_aspect == pixel_aspect) return ROTO_OK;
+  roto_session_free(lane->session);
+  memset(&options, 0, sizeof options);
+  options.allocator = model_allocator();
+  options.mirror = job->options->mirror;
+  options.parallel.threads = lane->threads;
+  options.pixel_aspect = (float)pixel_aspect;
+  lane->pixel_aspect = pixel_aspect;
+  return roto_session_create(job->model.model, &options, &lane->session);
+}
+
 /* Frame `index`, from file to points and pictures.  Runs on several threads for different frames, unless they follow each other. */
-static void run_frame(run_job *job, size_t index, roto_session *session, roto_point *points) {
+static void run_frame(run_job *job, size_t index, run_lane *lane) {
   char message[MESSAGE_SIZE];
   document_frame *frame = &job->doc.frames[index];
   image_file image;
-  if (image_read(job->frames.files[index].path, &image, message)) {
+  roto_point *points = lane->points;
+  if (plate_read(&job->plate, index, &image, message)) {
     note_problem(job, index, message);
     return;
   }
   roto_image view = image_view(&image);
   roto_rect crop = job->crops[index].width > 0 ? job->crops[index] : job->next_crop;
-  roto_status status = roto_find_landmarks_near(session, &view, &crop, (uint32_t)job->options->looks, points);
+  roto_status status = lane_prepare(job, lane, image.pixel_aspect);
+  if (!status) status = roto_find_landmarks_near(lane->session, &view, &crop, (uint32_t)job->options->looks, points);
   if (status != ROTO_OK) {
-    message_set(message, "%s: %s", job->frames.files[index].path, roto_status_text(status));
+    message_set(message, "%s: %s", job->plate.frames.files[index].path, roto_status_text(status));
     note_problem(job, index, message);
     image_free(&image);
     return;
   }
-  frame->width = (int)image.width;
-  frame->height = (int)image.height;
+  job->headers[index] = image;
+  job->headers[index].pixels = NULL;
+  plate_describe_frame(&image, frame);
   set_crop(frame, crop);
   if (job->options->follow) {
-    roto_rect fit = roto_fit_crop(job->model.model, points);
+    roto_rect fit = roto_fit_crop(lane->session, points);
     job->next_crop = fit.width > 0 ? fit : crop;
   }
   for (size_t i = 0; i < job->doc.point_count; ++i) {
@@ -152,7 +177,7 @@ static void run_frame(run_job *job, size_t index, roto_session *session, roto_po
     free(path);
     free(c.pixels);
   }
-  size_t count = job->frames.count, tiles = count < SHEET_TILES ? count : SHEET_TILES;
+  size_t count = job->plate.frames.count, tiles = count < SHEET_TILES ? count : SHEET_TILES;
   size_t tile = index * tiles / count; /* the first frame of each of `tiles` equal stretches is shown */
   if (job->options->sheet && (index == 0 || (index - 1) * tiles / count != tile))
     preview_tile(&job->sheet, tile, &image, frame, job->doc.point_count);
@@ -160,8 +185,8 @@ static void run_frame(run_job *job, size_t index, roto_session *session, roto_po
 }
 
 static void run_frames(run_job *job) {
-  int threads = job->options->threads, failed = 0;
-  size_t count = job->frames.count;
+  int threads = job->options->threads;
+  size_t count = job->plate.frames.count;
   int side_by_side = count > 1 && !job->options->follow;
 #ifdef _OPENMP
   if (threads <= 0) threads = omp_get_max_threads();
@@ -170,34 +195,26 @@ static void run_frames(run_job *job) {
 #endif
   cli_progress_start(&job->progress, job->options->json ? stderr : stdout, "roto run", count);
 #ifdef _OPENMP
-#pragma omp parallel num_threads(side_by_side ? threads : 1) reduction(| : failed)
+#pragma omp parallel num_threads(side_by_side ? threads : 1)
 #endif
   {
-    roto_session *session = NULL;
-    roto_session_options session_options;
-    roto_point *points = (roto_point *)cli_alloc(job->doc.point_count, sizeof *points);
-    memset(&session_options, 0, sizeof session_options);
-    session_options.allocator = model_allocator();
-    session_options.mirror = job->options->mirror;
-    session_options.parallel.threads = side_by_side ? 1 : threads;
-    roto_status status = roto_session_create(job->model.model, &session_options, &session);
-    failed = status != ROTO_OK;
+    run_lane lane = {NULL, 0, side_by_side ? 1 : threads, NULL};
+    lane.points = (roto_point *)cli_alloc(job->doc.point_count, sizeof *lane.points);
 #ifdef _OPENMP
 #pragma omp for schedule(dynamic, 1)
 #endif
     for (size_t i = 0; i < count; ++i) {
-      if (failed || cli_interrupted()) continue;
-      run_frame(job, i, session, points);
+      if (cli_interrupted()) continue;
+      run_frame(job, i, &lane);
 #ifdef _OPENMP
 #pragma omp critical
 #endif
       cli_progress_show(&job->progress, ++job->done, NULL);
     }
-    roto_session_free(session);
-    free(points);
+    roto_session_free(lane.session);
+    free(lane.points);
   }
   cli_progress_end(&job->progress);
-  if (failed) cli_fail(EXIT_FAILED, "%s: no session: %s", job->options->model, roto_status_text(ROTO_ERR_MEMORY));
 }
 
 /* ------------------------------------------------------------------ after the work */
@@ -205,19 +222,26 @@ static void run_frames(run_job *job) {
 /* Applies the policy to frames that could not be used; ends the process if there are any and the policy is `error`. */
 static size_t settle_missing(run_job *job, missing_policy policy) {
   size_t bad = 0, kept = 0;
+  int last_good = 0;
   document *doc = &job->doc;
   const document_frame *last = NULL;
   for (size_t i = 0; i < doc->frame_count; ++i) {
+    if (!job->problems[i]) last_good = 1;
     if (!job->problems[i]) continue;
     ++bad;
     if (policy == MISSING_ERROR)
       cli_error("%s", job->problems[i]);
     else
-      fprintf(stderr, "WARNING: %s (%s)\n", job->problems[i], policy == MISSING_SKIP ? "skipped" : "held");
+      fprintf(stderr, "WARNING: %s (%s)\n", job->problems[i],
+              policy == MISSING_SKIP ? "skipped"
+              : last_good            ? "held"
+                                     : "skipped: there is no frame before");
   }
   if (bad && policy == MISSING_ERROR)
     cli_fail(EXIT_INPUT, "%zu of %zu frames cannot be used; nothing is written; mend them, or allow --missing skip or hold",
              bad, doc->frame_count);
+  for (size_t i = doc->frame_count; i-- > 0;)
+    if (!job->problems[i]) plate_describe(&job->plate, &job->headers[i], doc);
   if (bad == doc->frame_count) cli_fail(EXIT_INPUT, "none of the %zu frames can be used; nothing is written", bad);
   for (size_t i = 0; i < doc->frame_count; ++i) {
     document_frame frame = doc->frames[i];
@@ -225,6 +249,7 @@ static size_t settle_missing(run_job *job, missing_policy policy) {
     if (hold) {
       frame.width = last->width;
       frame.height = last->height;
+      memcpy(frame.data, last->data, sizeof frame.data);
       memcpy(frame.points, last->points, doc->point_count * sizeof *frame.points);
       for (size_t p = 0; p < doc->point_count; ++p) frame.points[p].origin = ORIGIN_HELD;
     }
@@ -259,7 +284,7 @@ static void print_result(const run_job *job, size_t bad, size_t kept, double sec
       worst_frame = doc->frames[i].number;
     }
   }
-  double mean = sum / (double)(doc->frame_count * doc->point_count), rate = (double)job->frames.count / seconds;
+  double mean = sum / (double)(doc->frame_count * doc->point_count), rate = (double)job->plate.frames.count / seconds;
   const char *isa = roto_isa_name(roto_get_info(job->model.model)->isa);
   if (job->options->json) {
     cJSON *root = cJSON_CreateObject();
@@ -298,6 +323,9 @@ int run_main(int argc, char **argv) {
       {"-o", CLI_STRING, &options.output, "FILE", "the roto document to write; an artist's edits in it are kept"},
       {"--preview", CLI_STRING, &options.preview, "DIR", "write each frame with its landmarks drawn over it"},
       {"--sheet", CLI_STRING, &options.sheet, "FILE", "write a contact sheet (PNG, or JPEG by its name) of up to 48 frames"},
+      {"--input-transfer", CLI_STRING, &options.transfer, "NAME",
+       "srgb, linear, rec709, logc3, slog3, cineon or raw (default: linear for OpenEXR, else srgb)"},
+      {"--channels", CLI_STRING, &options.channels, "NAMES", "of OpenEXR: a layer, or R,G,B by their names (default: R, G, B)"},
       {"--missing", CLI_STRING, &options.missing, "WHAT", "error (default), skip, or hold the frame before"},
       {"--mirror", CLI_FLAG, &options.mirror, NULL, "look at the mirrored crop too and average: twice the time, less error"},
       {"--threads", CLI_INTEGER, &options.threads, "N", "threads (default: all, or what the farm grants)"},
@@ -318,6 +346,7 @@ int run_main(int argc, char **argv) {
   job.options = &options;
   int inputs = cli_parse(&command, argc, argv);
   missing_policy policy = MISSING_ERROR;
+  roto_transfer transfer;
   roto_isa isa;
   if (!inputs) cli_usage(&command, "expected FRAMES: a pattern, a folder, or files");
   if (!options.model) cli_usage(&command, "expected --model FILE");
@@ -334,7 +363,11 @@ int run_main(int argc, char **argv) {
   else if (strcmp(options.missing, "error"))
     cli_usage(&command, "--missing expects error, skip or hold, found '%s'", options.missing);
 
-  if (frames_find(argv, (size_t)inputs, options.range, &job.frames, message)) cli_fail(EXIT_INPUT, "%s", message);
+  if (options.transfer && transfer_parse(options.transfer, &transfer))
+    cli_usage(&command, "--input-transfer expects srgb, linear, rec709, logc3, slog3, cineon or raw, found '%s'",
+              options.transfer);
+  if (plate_open(argv, (size_t)inputs, options.range, options.channels, options.transfer, &job.plate, message))
+    cli_fail(EXIT_INPUT, "%s", message);
   find_crops(&job);
   if (model_open(options.model, isa, &job.model, message)) cli_fail(EXIT_MODEL, "%s", message);
   check_output(options.output);
@@ -345,14 +378,15 @@ int run_main(int argc, char **argv) {
     cli_fail(EXIT_INPUT, "%s; it may hold an artist's work, so it is not overwritten: mend it or move it away", message);
   if (options.preview) cli_make_folder(options.preview);
 
-  document_init(&job.doc, job.model.model, job.frames.pattern);
-  document_make_frames(&job.doc, job.frames.count);
-  job.problems = (char **)cli_alloc(job.frames.count, sizeof *job.problems);
-  if (options.sheet) job.sheet = preview_sheet(job.frames.count < SHEET_TILES ? job.frames.count : SHEET_TILES);
-  for (size_t i = 0; i < job.frames.count; ++i) {
+  document_init(&job.doc, job.model.model, job.plate.frames.pattern);
+  document_make_frames(&job.doc, job.plate.frames.count);
+  job.problems = (char **)cli_alloc(job.plate.frames.count, sizeof *job.problems);
+  job.headers = (image_file *)cli_alloc(job.plate.frames.count, sizeof *job.headers);
+  if (options.sheet) job.sheet = preview_sheet(job.plate.frames.count < SHEET_TILES ? job.plate.frames.count : SHEET_TILES);
+  for (size_t i = 0; i < job.plate.frames.count; ++i) {
     document_frame *frame = &job.doc.frames[i];
-    frame->number = job.frames.files[i].number;
-    if (!job.frames.pattern) frame->file = cli_format("%s", job.frames.files[i].path);
+    frame->number = job.plate.frames.files[i].number;
+    if (!job.plate.frames.pattern) frame->file = cli_format("%s", job.plate.frames.files[i].path);
     set_crop(frame, job.crops[i]);
   }
 
@@ -362,9 +396,12 @@ int run_main(int argc, char **argv) {
   double seconds = cli_seconds() - start;
   if (cli_interrupted())
     cli_fail(cli_interrupted(), "stopped by signal %d after %zu of %zu frames; no document is written", cli_interrupted() - 128,
-             job.done, job.frames.count);
+             job.done, job.plate.frames.count);
   size_t bad = settle_missing(&job, policy), kept = 0;
   qsort(job.doc.frames, job.doc.frame_count, sizeof *job.doc.frames, by_number); /* a range may run backwards */
+  if (has_older && older.transfer != job.doc.transfer)
+    fprintf(stderr, "WARNING: %s was made with --input-transfer %s, this run with %s\n", options.output,
+            transfer_name(older.transfer), transfer_name(job.doc.transfer));
   if (has_older && document_merge(&job.doc, &older, options.output, &kept, message)) cli_fail(EXIT_WRITE, "%s", message);
   if (options.sheet && image_write(options.sheet, job.sheet.picture.pixels, (uint32_t)job.sheet.picture.width,
                                    (uint32_t)job.sheet.picture.height, 3, message))
@@ -374,11 +411,12 @@ int run_main(int argc, char **argv) {
   print_result(&job, bad, kept, seconds);
 
   if (has_older) document_free(&older);
-  for (size_t i = 0; i < job.frames.count; ++i) free(job.problems[i]);
+  for (size_t i = 0; i < job.plate.frames.count; ++i) free(job.problems[i]);
   free(job.problems);
+  free(job.headers);
   free(job.crops);
   free(job.sheet.picture.pixels);
-  frames_free(&job.frames);
+  plate_close(&job.plate);
   document_free(&job.doc);
   model_close(&job.model);
   return EXIT_DONE;

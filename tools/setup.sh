@@ -6,16 +6,16 @@
 # machine's own apt sources, read again as source entries in a private apt configuration under FOLDER, and compiled into
 # FOLDER/libcjson.a.  Nothing outside FOLDER is changed by that part, and it needs no root.
 #
-# `test` adds what the test suite needs: clang's sanitizers, a C++ compiler, OpenMP for clang, and Python, node, Lua and xmllint to
+# `test` adds what the test suite needs: clang's sanitizers, OpenMP for clang, and Python, node, Lua and xmllint to
 # read what `roto export` writes.  `hosts` adds the programs that `make check-hosts` hands our files to: a browser and its driver.
 # Stamp files make a second run immediate, and an offline one possible once the first has succeeded.
 set -eu
 
 deps=$1
-packages='gcc make libc6-dev libstb-dev dpkg-dev clang lld wasi-libc'
+packages='gcc g++ make libc6-dev libstb-dev libtinyexr-dev zlib1g-dev dpkg-dev clang lld wasi-libc'
 stamp=$deps/build.stamp
 if [ "${2:-}" = test ]; then
-  packages="$packages g++ libclang-rt-dev libomp-dev binutils python3 nodejs lua5.4 libxml2-utils"
+  packages="$packages libclang-rt-dev libomp-dev binutils python3 nodejs lua5.4 libxml2-utils"
   stamp=$deps/test.stamp
 fi
 if [ "${2:-}" = hosts ]; then

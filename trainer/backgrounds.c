@@ -74,9 +74,7 @@ static int load_picture(const char *path, background *picture, char *message) {
   size_t step = image.channels < 3 ? 0 : 1;
   for (size_t i = 0; pixels && i < (size_t)w * h; i++) {
     for (size_t k = 0; k < 3; k++) {
-      size_t at = i * image.channels + k * step;
-      pixels[3 * i + k] = image.bits == 16 ? (uint8_t)((((const uint16_t *)image.pixels)[at] + 128u) / 257u)
-                                           : ((const uint8_t *)image.pixels)[at];
+      pixels[3 * i + k] = image_byte(&image, i * image.channels + k * step);
     }
   }
   image_free(&image);

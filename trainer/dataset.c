@@ -713,17 +713,11 @@ typedef struct caching {
 /* The reason of a frame for whose reason there was no memory. */
 static char no_memory_reason[] = "out of memory";
 
-/* One value of an image in 8 bits. */
-static uint8_t value_of(const image_file *image, size_t at) {
-  if (image->bits == 16) return (uint8_t)((((const uint16_t *)image->pixels)[at] + 128u) / 257u);
-  return ((const uint8_t *)image->pixels)[at];
-}
-
 /* 8-bit RGB, or RGBA, of one pixel: grey is repeated. */
 static void copy_pixel(const image_file *image, size_t index, uint32_t channels, uint8_t *to) {
   uint32_t k, step = image->channels < 3 ? 0 : 1;
-  for (k = 0; k < 3; ++k) to[k] = value_of(image, index * image->channels + k * step);
-  if (channels == 4) to[3] = value_of(image, (index + 1) * image->channels - 1);
+  for (k = 0; k < 3; ++k) to[k] = image_byte(image, index * image->channels + k * step);
+  if (channels == 4) to[3] = image_byte(image, (index + 1) * image->channels - 1);
 }
 
 /* 4 if some of the frame's cached part is transparent, else 3. */
@@ -733,7 +727,7 @@ static uint32_t needed_channels(const image_file *image, const frame *f) {
   for (y = 0; y < f->cache_height; ++y)
     for (x = 0; x < f->cache_width; ++x) {
       size_t index = (size_t)(f->cache_y + y) * f->width + f->cache_x + x;
-      if (value_of(image, (index + 1) * image->channels - 1) < 255) return 4;
+      if (image_byte(image, (index + 1) * image->channels - 1) < 255) return 4;
     }
   return 3;
 }

@@ -294,9 +294,7 @@ static uint8_t *crop_pixels(const image_file *image, const float m[6], uint32_t 
     size_t all = (size_t)image->width * image->height;
     uint8_t *plane = cli_alloc(all, 1);
     for (i = 0; i < all; ++i) {
-      size_t at = i * image->channels + image->channels - 1;
-      plane[i] = image->bits == 16 ? (uint8_t)((((const uint16_t *)image->pixels)[at] + 128u) / 257u)
-                                   : ((const uint8_t *)image->pixels)[at];
+      plane[i] = image_byte(image, i * image->channels + image->channels - 1);
     }
     view.pixels = plane;
     view.channels = 1;

@@ -127,9 +127,7 @@ static int find_texture(obj_set *set, const char *path, char *message) {
   size_t step = image.channels < 3 ? 0 : 1;
   if (ok) ok = (t->levels[0] = malloc((size_t)w * (size_t)h * 3)) != NULL;
   for (size_t i = 0; ok && i < (size_t)w * (size_t)h * 3; i++) {
-    size_t at = i / 3 * image.channels + i % 3 * step;
-    t->levels[0][i] = image.bits == 16 ? (uint8_t)((((const uint16_t *)image.pixels)[at] + 128u) / 257u)
-                                       : ((const uint8_t *)image.pixels)[at];
+    t->levels[0][i] = image_byte(&image, i / 3 * image.channels + i % 3 * step);
   }
   image_free(&image);
   if (ok) t->width[0] = w, t->height[0] = h, t->level_count = 1;
