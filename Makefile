@@ -43,6 +43,7 @@ help:
 	@echo "make check-asan    the tests under clang's address and undefined-behaviour sanitizers"
 	@echo "make check-tsan    the threaded tests under clang's thread sanitizer"
 	@echo "make check-hosts   our files in the programs they are for: the review page in a browser"
+	@echo "make check-slurm   the farm example on a Slurm of one node (installs Slurm; as root)"
 	@echo "make fuzz          90 seconds of fuzzing the readers of models and of ONNX files"
 	@echo "make bench         start-up, inference and training against this machine's peak; PEERS=folder: beside others"
 	@echo "make install       copy programs and header to DESTDIR/PREFIX ($(PREFIX))"
@@ -159,6 +160,11 @@ demo-train: all
 	for model in demo/puppet.roto $(DEMO)-train/puppet.roto; do \
 	  echo $$model; $(BUILD)/roto-train eval --model $$model --data $(DEMO)-train/held_out; done
 
+# The farm example on a Slurm of one node; as root.
+check-slurm: all
+	@sh tools/setup.sh $(DEPS) slurm
+	@tests/check_slurm.sh $(BUILD)
+
 bench: all
 	tools/bench_peers.sh $(BUILD)
 
@@ -171,5 +177,5 @@ install: all
 clean:
 	find $(BUILD) -mindepth 1 -maxdepth 1 ! -path $(DEPS) -exec rm -rf {} +
 
-.PHONY: all help roto.h test check-hosts test-programs check-asan check-tsan fuzz demo demo-train bench install clean
+.PHONY: check-slurm all help roto.h test check-hosts test-programs check-asan check-tsan fuzz demo demo-train bench install clean
 -include $(wildcard $(BUILD)/*.d $(BUILD)/*/*.d)

@@ -185,6 +185,7 @@ void cli_catch_signals(void) {
   sigaction(SIGINT, &action, NULL);
   sigaction(SIGTERM, &action, NULL);
   sigaction(SIGHUP, &action, NULL);
+  signal(SIGXFSZ, SIG_IGN); /* a file beyond ulimit -f is a write that fails, not the end */
 }
 
 int cli_interrupted(void) {

@@ -5,6 +5,7 @@
 
 int run_main(int argc, char **argv);    /* roto run */
 int matte_main(int argc, char **argv);  /* roto matte */
+int merge_main(int argc, char **argv);  /* roto merge */
 int export_main(int argc, char **argv); /* roto export */
 int review_main(int argc, char **argv); /* roto review */
 int model_main(int argc, char **argv);  /* roto model info|selftest */

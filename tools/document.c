@@ -4,11 +4,14 @@
 
 #include "document.h"
 
+#include <fcntl.h>
 #include <math.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
+#include <unistd.h>
 
 #include "cli.h"
 #include "image_file.h"
@@ -501,6 +504,27 @@ static int same_plate(const document *a, const document *b) {
   return !strcmp(x ? x + 1 : a->pattern, y ? y + 1 : b->pattern);
 }
 
+int document_compatible(const document *a, const document *b) {
+  return same_plate(a, b) && same_landmarks(a, b);
+}
+
+/* The folder is what is locked: the file itself is replaced, and a file beside it would be left behind. */
+int document_lock(const char *path) {
+  const char *slash = strrchr(path, '/');
+  char *folder = slash ? cli_format("%.*s", (int)(slash - path + 1), path) : cli_format(".");
+  int lock = open(folder, O_RDONLY);
+  free(folder);
+  if (lock >= 0 && flock(lock, LOCK_EX)) {
+    close(lock);
+    lock = -1;
+  }
+  return lock;
+}
+
+void document_unlock(int lock) {
+  if (lock >= 0) close(lock);
+}
+
 /* What an artist did in a document: points, and shapes by the index of the template. */
 static size_t count_artist(const document *doc, const document *other, int *known) {
   size_t count = 0;
@@ -535,7 +559,7 @@ int document_merge(document *doc, const document *older, const char *older_path,
   int known_shapes;
   size_t artist_count = count_artist(older, doc, &known_shapes), added = 0;
   *kept = 0;
-  int compatible = same_plate(doc, older) && same_landmarks(doc, older) && known_shapes;
+  int compatible = document_compatible(doc, older) && known_shapes;
   if (!compatible && artist_count)
     return message_set(
         message,

@@ -90,6 +90,14 @@ int document_write(const char *path, const document *doc, char *message); /* all
 void document_free_frame(const document *doc, document_frame *frame);     /* one that leaves the document */
 void document_free(document *doc);                                        /* leaves it zero */
 
+/* Are they about the same plate and landmarks? */
+int document_compatible(const document *a, const document *b);
+
+/* Runs that write one document take turns from reading what is there to writing: wait for the turn, and end it.  -1 where the file
+ * system has no locks: then there are no turns. */
+int document_lock(const char *path);
+void document_unlock(int lock);
+
 /* Takes over from an older document of the same plate and template what the new one must not lose.  Fails if the older one
  * holds an artist's work but is about another plate or template.  `kept` receives the number of artist's points kept. */
 int document_merge(document *doc, const document *older, const char *older_path, size_t *kept, char *message);

@@ -13,6 +13,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
+#include <unistd.h>
 #ifdef _OPENMP
 #include <omp.h>
 #endif
@@ -29,7 +30,7 @@ enum { MAX_BLUR = 256 };
 typedef struct matte_options {
   const char *output, *range, *shapes, *subtract;
   double scale, feather, width, shutter;
-  int bits, blur, threads;
+  int bits, blur, threads, skip_existing;
 } matte_options;
 
 typedef struct matte_job {
@@ -94,6 +95,11 @@ static roto_vertex *moving_vertices(const document *doc, size_t index, size_t sh
   return vertices;
 }
 
+/* Is this picture there, and not to be drawn again?  Files are renamed when they are whole, so one that is there is whole. */
+static int is_done(const matte_job *job, const char *path) {
+  return job->options->skip_existing && !access(path, F_OK);
+}
+
 /* Windows and size of a frame's mattes. */
 static image_file matte_frame(const matte_job *job, const document_frame *frame) {
   const double scale = job->options->scale;
@@ -144,9 +150,13 @@ static int write_matte(const matte_job *job, size_t index, const roto_matte_shap
                        char *message) {
   const document_frame *frame = &job->doc.frames[index];
   image_file out = matte_frame(job, frame);
-  void *pixels = draw_matte(job, &out, shapes, count, frame->number, name, message);
-  if (!pixels) return -1;
   char *path = output_path(job->options->output, name, frame->number);
+  void *pixels = is_done(job, path) ? NULL : draw_matte(job, &out, shapes, count, frame->number, name, message);
+  if (!pixels) {
+    int result = is_done(job, path) ? 0 : -1;
+    free(path);
+    return result;
+  }
   exr_channel channel = {"A", (const float *)pixels};
   int result;
   if (job->exr)
@@ -165,9 +175,13 @@ static int write_layers(const matte_job *job, size_t index, const roto_matte_sha
                         size_t count, char *message) {
   const document_frame *frame = &job->doc.frames[index];
   image_file out = matte_frame(job, frame);
-  exr_channel *channels = (exr_channel *)cli_alloc(count + 1, sizeof *channels);
   char *path = output_path(job->options->output, "matte", frame->number);
   int result = 0;
+  if (is_done(job, path)) {
+    free(path);
+    return 0;
+  }
+  exr_channel *channels = (exr_channel *)cli_alloc(count + 1, sizeof *channels);
   for (size_t i = 0; i <= count && !result; ++i) { /* the last is all of them together */
     roto_matte_shape alone;
     memset(&alone, 0, sizeof alone);
@@ -294,6 +308,7 @@ int matte_main(int argc, char **argv) {
       {"--width", CLI_NUMBER, &options.width, "PX", "of open shapes that give none (default 2)"},
       {"--blur", CLI_INTEGER, &options.blur, "N", "motion blur from N moments (default 1: none)"},
       {"--shutter", CLI_NUMBER, &options.shutter, "S", "frames the shutter is open, around the frame (default 0.5)"},
+      {"--skip-existing", CLI_FLAG, &options.skip_existing, NULL, "draw only mattes whose files are not there"},
       {"--threads", CLI_INTEGER, &options.threads, "N", "threads (default: all, or what the farm grants)"},
   };
   const cli_command command = {"roto matte",

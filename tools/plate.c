@@ -24,6 +24,19 @@ void plate_close(plate *p) {
   memset(p, 0, sizeof *p);
 }
 
+void plate_drop(plate *p, size_t index) {
+  frame_sequence *s = &p->frames;
+  free(s->files[index].path);
+  memmove(s->files + index, s->files + index + 1, (--s->count - index) * sizeof *s->files);
+}
+
+void plate_shard(plate *p, int index, int count) {
+  size_t total = p->frames.count, first = total * (size_t)(index - 1) / (size_t)count,
+         last = total * (size_t)index / (size_t)count;
+  for (size_t i = total; i-- > 0;)
+    if (i < first || i >= last) plate_drop(p, i);
+}
+
 int plate_read(const plate *p, size_t index, image_file *image, char *message) {
   if (image_read_channels(p->frames.files[index].path, p->channels, image, message)) return -1;
   if (p->transfer >= 0) image->transfer = (roto_transfer)p->transfer;

@@ -19,6 +19,12 @@ int plate_open(char *const *inputs, size_t input_count, const char *range, const
                char *message);
 void plate_close(plate *p); /* leaves it zero */
 
+/* Leaves every `count`-th part of the frames: the `index`-th, from 1.  May leave none. */
+void plate_shard(plate *p, int index, int count);
+
+/* Takes frame `index` out of the sequence. */
+void plate_drop(plate *p, size_t index);
+
 /* Frame `index` of the sequence, in the plate's transfer; image_free it.  Any thread. */
 int plate_read(const plate *p, size_t index, image_file *image, char *message);
 

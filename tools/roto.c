@@ -13,6 +13,7 @@ static const struct {
 } commands[] = {
     {"run", "find the landmarks of a shot; write a roto document, previews, a contact sheet", run_main},
     {"matte", "draw the shapes of a roto document as mattes", matte_main},
+    {"merge", "join the documents of a shot that was run in shards", merge_main},
     {"export", "write shapes and landmarks for Nuke, Blender, After Effects, ...", export_main},
     {"review", "one HTML page to look through a shot and mend it, in any browser", review_main},
     {"model", "info: what a model is; selftest: does it compute here what the trainer computed", model_main},

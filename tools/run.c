@@ -28,8 +28,8 @@ enum { SHEET_TILES = 48 };
 typedef enum missing_policy { MISSING_ERROR, MISSING_SKIP, MISSING_HOLD } missing_policy;
 
 typedef struct run_options {
-  const char *model, *crop, *crops, *range, *output, *preview, *sheet, *isa, *missing, *transfer, *channels;
-  int threads, mirror, json, follow, looks;
+  const char *model, *crop, *crops, *range, *output, *preview, *sheet, *isa, *missing, *transfer, *channels, *shard;
+  int threads, mirror, json, follow, looks, skip_existing;
 } run_options;
 
 typedef struct run_job {
@@ -44,7 +44,7 @@ typedef struct run_job {
   contact_sheet sheet;
   cli_progress progress;
   size_t done;
-  int write_failed;
+  int threads, write_failed;
 } run_job;
 
 /* ------------------------------------------------------------------ before the work */
@@ -90,6 +90,25 @@ static void find_crops(run_job *job) {
   if (lacking && first == 0)
     cli_fail(EXIT_INPUT, "%s: has no crop for %s, the first frame to do, from where --follow would go on", options->crops,
              job->plate.frames.files[0].path);
+}
+
+/* Takes frames out of the sequence that the document has already. */
+static void skip_existing(run_job *job, const document *older) {
+  plate *p = &job->plate;
+  document *doc = &job->doc;
+  if (job->options->transfer && (int)older->transfer != p->transfer)
+    cli_fail(EXIT_INPUT, "%s: was made with --input-transfer %s; --skip-existing cannot go on from it with %s",
+             job->options->output, transfer_name(older->transfer), job->options->transfer);
+  doc->width = older->width; /* not known yet */
+  doc->height = older->height;
+  if (!document_compatible(doc, older))
+    cli_fail(EXIT_INPUT, "%s: is of another plate, or of other landmarks; --skip-existing cannot go on from it",
+             job->options->output);
+  for (size_t i = p->frames.count; i-- > 0;) {
+    size_t k = 0;
+    while (k < older->frame_count && older->frames[k].number != p->frames.files[i].number) ++k;
+    if (k < older->frame_count && older->frames[k].points[0].origin != ORIGIN_HELD) plate_drop(p, i);
+  }
 }
 
 /* ------------------------------------------------------------------ the work */
@@ -193,6 +212,7 @@ static void run_frames(run_job *job) {
 #else
   threads = 1;
 #endif
+  job->threads = threads;
   cli_progress_start(&job->progress, job->options->json ? stderr : stdout, "roto run", count);
 #ifdef _OPENMP
 #pragma omp parallel num_threads(side_by_side ? threads : 1)
@@ -297,13 +317,15 @@ static void print_result(const run_job *job, size_t bad, size_t kept, double sec
     cJSON_AddNumberToObject(root, "worst_frame", worst_frame);
     cJSON_AddNumberToObject(root, "worst_confidence", worst);
     cJSON_AddNumberToObject(root, "frames_per_second", rate);
+    cJSON_AddNumberToObject(root, "threads", job->threads);
     cJSON_AddStringToObject(root, "isa", isa);
     json_print(root);
     return;
   }
   printf("%s: %zu frames, %zu points each", job->options->output, doc->frame_count, doc->point_count);
   if (kept) printf(", %zu points set by an artist kept", kept);
-  printf("\nconfidence %.2f on average, lowest in frame %d: %.2f\n%.1f frames/s (%s)\n", mean, worst_frame, worst, rate, isa);
+  printf("\nconfidence %.2f on average, lowest in frame %d: %.2f\n%.1f frames/s (%s, %d thread%s)\n", mean, worst_frame, worst,
+         rate, isa, job->threads, job->threads == 1 ? "" : "s");
 }
 
 int run_main(int argc, char **argv) {
@@ -326,6 +348,9 @@ int run_main(int argc, char **argv) {
       {"--input-transfer", CLI_STRING, &options.transfer, "NAME",
        "srgb, linear, rec709, logc3, slog3, cineon or raw (default: linear for OpenEXR, else srgb)"},
       {"--channels", CLI_STRING, &options.channels, "NAMES", "of OpenEXR: a layer, or R,G,B by their names (default: R, G, B)"},
+      {"--shard", CLI_STRING, &options.shard, "I/N",
+       "do the I-th of N parts of the frames, from 1; roto merge joins the parts"},
+      {"--skip-existing", CLI_FLAG, &options.skip_existing, NULL, "do only frames that the document does not have"},
       {"--missing", CLI_STRING, &options.missing, "WHAT", "error (default), skip, or hold the frame before"},
       {"--mirror", CLI_FLAG, &options.mirror, NULL, "look at the mirrored crop too and average: twice the time, less error"},
       {"--threads", CLI_INTEGER, &options.threads, "N", "threads (default: all, or what the farm grants)"},
@@ -347,6 +372,7 @@ int run_main(int argc, char **argv) {
   int inputs = cli_parse(&command, argc, argv);
   missing_policy policy = MISSING_ERROR;
   roto_transfer transfer;
+  int shard = 0, shards = 0, used = 0;
   roto_isa isa;
   if (!inputs) cli_usage(&command, "expected FRAMES: a pattern, a folder, or files");
   if (!options.model) cli_usage(&command, "expected --model FILE");
@@ -366,19 +392,37 @@ int run_main(int argc, char **argv) {
   if (options.transfer && transfer_parse(options.transfer, &transfer))
     cli_usage(&command, "--input-transfer expects srgb, linear, rec709, logc3, slog3, cineon or raw, found '%s'",
               options.transfer);
+  if (options.shard && (sscanf(options.shard, "%d/%d%n", &shard, &shards, &used) != 2 || options.shard[used] || shard < 1 ||
+                        shards < shard || shards > 100000))
+    cli_usage(&command, "--shard expects I/N with I from 1 to N, found '%s'", options.shard);
+  if (options.follow && (options.shard || options.skip_existing))
+    cli_usage(&command, "--follow needs all frames in one run, not %s", options.shard ? "--shard" : "--skip-existing");
+  if (options.shard && policy == MISSING_HOLD)
+    cli_usage(&command, "--missing hold needs the frame before, which another shard may have; use --missing skip");
   if (plate_open(argv, (size_t)inputs, options.range, options.channels, options.transfer, &job.plate, message))
     cli_fail(EXIT_INPUT, "%s", message);
-  find_crops(&job);
+  if (options.shard) plate_shard(&job.plate, shard, shards);
+  if (!job.plate.frames.count) {
+    printf("%s: shard %s has no frames; nothing is written\n", options.output, options.shard);
+    return EXIT_DONE;
+  }
   if (model_open(options.model, isa, &job.model, message)) cli_fail(EXIT_MODEL, "%s", message);
+  document_init(&job.doc, job.model.model, job.plate.frames.pattern);
   check_output(options.output);
   if (options.sheet) check_output(options.sheet);
   document older;
   int has_older = !access(options.output, F_OK);
   if (has_older && document_read(options.output, &older, message))
     cli_fail(EXIT_INPUT, "%s; it may hold an artist's work, so it is not overwritten: mend it or move it away", message);
+  if (has_older && options.skip_existing) skip_existing(&job, &older);
+  if (!job.plate.frames.count) {
+    printf("%s: has all frames already\n", options.output);
+    return EXIT_DONE;
+  }
+  if (has_older) document_free(&older);
+  find_crops(&job);
   if (options.preview) cli_make_folder(options.preview);
 
-  document_init(&job.doc, job.model.model, job.plate.frames.pattern);
   document_make_frames(&job.doc, job.plate.frames.count);
   job.problems = (char **)cli_alloc(job.plate.frames.count, sizeof *job.problems);
   job.headers = (image_file *)cli_alloc(job.plate.frames.count, sizeof *job.headers);
@@ -399,6 +443,9 @@ int run_main(int argc, char **argv) {
              job.done, job.plate.frames.count);
   size_t bad = settle_missing(&job, policy), kept = 0;
   qsort(job.doc.frames, job.doc.frame_count, sizeof *job.doc.frames, by_number); /* a range may run backwards */
+  int lock = document_lock(options.output);
+  has_older = !access(options.output, F_OK); /* read again: an artist or another run may have written it meanwhile */
+  if (has_older && document_read(options.output, &older, message)) cli_fail(EXIT_WRITE, "%s", message);
   if (has_older && older.transfer != job.doc.transfer)
     fprintf(stderr, "WARNING: %s was made with --input-transfer %s, this run with %s\n", options.output,
             transfer_name(older.transfer), transfer_name(job.doc.transfer));
@@ -408,6 +455,7 @@ int run_main(int argc, char **argv) {
     cli_fail(EXIT_WRITE, "%s", message);
   if (job.write_failed) cli_fail(EXIT_WRITE, "some previews could not be written; no document is written");
   if (document_write(options.output, &job.doc, message)) cli_fail(EXIT_WRITE, "%s", message);
+  document_unlock(lock);
   print_result(&job, bad, kept, seconds);
 
   if (has_older) document_free(&older);

@@ -1,5 +1,5 @@
 #!/bin/sh
-# Installs what the build lacks: setup.sh FOLDER [test|hosts]
+# Installs what the build lacks: setup.sh FOLDER [test|hosts|slurm]
 #
 # Debian packages come through apt-get (root, or sudo); packages that are there already are left alone.  cJSON is special:
 # Debian ships it as a shared library only and roto is one static file, so its *source* package is fetched through the
@@ -21,6 +21,10 @@ fi
 if [ "${2:-}" = hosts ]; then
   packages="$packages chromium chromium-driver nodejs fonts-dejavu-core"
   stamp=$deps/hosts.stamp
+fi
+if [ "${2:-}" = slurm ]; then
+  packages="$packages slurmctld slurmd slurm-client munge"
+  stamp=$deps/slurm.stamp
 fi
 mkdir -p "$deps"
 deps=$(cd "$deps" && pwd)

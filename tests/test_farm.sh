@@ -1,0 +1,184 @@
+#!/bin/sh
+# `roto` on a render farm, and what goes wrong there: tests/test_farm.sh FOLDER, where FOLDER holds the program.
+#
+# Shards that are joined are a single run to the byte; frames that are done are not done again; threads are those the farm grants;
+# an empty root folder is enough; and a full disk, a folder that cannot be written, a damaged frame, a stop, or a second run on the
+# same document end with a clear message and without loss.
+set -u
+
+roto=$(cd "$1" && pwd)/roto
+valid=$(pwd)/model_format/valid
+passed=0
+failed=0
+skipped=0
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+chmod 755 "$work"
+cd "$work" || exit 1
+unset CUE_THREADS SLURM_CPUS_PER_TASK NSLOTS OMP_NUM_THREADS
+
+pass() { passed=$((passed + 1)); }
+fail() {
+  failed=$((failed + 1))
+  echo "FAILED: $*"
+  head -n 5 out err
+}
+skip() {
+  skipped=$((skipped + 1))
+  echo "SKIP $*"
+}
+# expect STATUS PATTERN COMMAND...: the status must be this, stdout and stderr together must match.
+expect() {
+  status=$1 pattern=$2
+  shift 2
+  timeout 60 "$@" >out 2>err
+  found=$?
+  if [ $found = "$status" ] && cat out err | grep -Eq -- "$pattern"; then pass; else fail "$* (exit status $found, expected $status and '$pattern')"; fi
+}
+same() {
+  if cmp -s "$1" "$2"; then pass; else fail "$1 and $2 differ"; fi
+}
+no_leftovers() {
+  if [ -z "$(find . -name '*.tmp')" ]; then pass; else fail "left behind: $(find . -name '*.tmp')"; fi
+}
+
+picture() { # FILE SEED
+  { printf 'P6\n24 16\n255\n' && awk -v s="$2" 'BEGIN {for (i = 0; i < 1152; ++i) printf "%c", 33 + (i * s + i % 7) % 90}'; } >"$1"
+}
+mkdir plate
+for i in 0 1 2 3 4 5 6 7 8 9; do picture plate/sh.100$i.ppm $((i + 1)); done
+cp "$valid/all.roto" model.roto
+run() { echo "$roto" run plate/sh.####.ppm --model model.roto --crop 2,2,12,12; }
+
+# Shards.
+expect 0 '10 frames' $(run) -o whole.roto.json
+for i in 1 2 3; do expect 0 'frames, 2 points' $(run) --shard $i/3 -o part.$i.roto.json; done
+expect 0 '10 frames, from 3 documents' "$roto" merge part.2.roto.json part.1.roto.json part.3.roto.json -o joined.roto.json
+same joined.roto.json whole.roto.json
+expect 0 '10 frames, from 3 documents' "$roto" merge part.*.roto.json -o joined.roto.json
+same joined.roto.json whole.roto.json
+sed '0,/"x": [-0-9.]*\(.*\)"predicted"/s//"x": 7.125\1"artist"/' whole.roto.json >joined.roto.json
+cp joined.roto.json edited.roto.json
+expect 0 '10 frames' "$roto" merge part.*.roto.json -o joined.roto.json
+same joined.roto.json edited.roto.json
+expect 0 'shard 1/20 has no frames' $(run) --shard 1/20 -o none.roto.json
+expect 3 'part.1.roto.json: frame 1000 is in another' "$roto" merge part.1.roto.json part.1.roto.json -o no.roto.json
+sed 's/"pattern": "plate/"pattern": "other/; s/sh\.####/tk.####/' part.2.roto.json >alien.roto.json
+expect 3 'alien.roto.json: is of another plate' "$roto" merge part.1.roto.json alien.roto.json -o no.roto.json
+sed 's/"transfer": "srgb"/"transfer": "logc3"/' part.2.roto.json >log.roto.json
+expect 3 'log.roto.json: was made with --input-transfer logc3' "$roto" merge part.1.roto.json log.roto.json -o no.roto.json
+for bad in 0/3 4/3 1 a/b 1/3x; do expect 2 "shard expects I/N" $(run) --shard $bad -o no.roto.json; done
+expect 2 'follow needs all frames' $(run) --shard 1/2 --follow -o no.roto.json
+expect 2 'hold needs the frame before' $(run) --shard 1/2 --missing hold -o no.roto.json
+if [ -e no.roto.json ] || [ -e none.roto.json ]; then fail 'a refused command wrote a document'; else pass; fi
+
+# What is done is not done again: the frames that are there need not even be readable.
+expect 0 '4 frames' $(run) --range 1000-1003 -o doc.roto.json
+mkdir away && mv plate/sh.1001.ppm away/
+expect 0 '10 frames' $(run) --range 1000-1009 --skip-existing -o doc.roto.json
+same doc.roto.json whole.roto.json
+expect 0 'has all frames already' $(run) --range 1000-1009 --skip-existing -o doc.roto.json
+mv away/sh.1001.ppm plate/
+cp alien.roto.json other.roto.json
+expect 3 'other.roto.json: is of another plate.*cannot go on' $(run) --skip-existing -o other.roto.json
+same other.roto.json alien.roto.json
+expect 3 'made with --input-transfer srgb.*cannot go on' $(run) --skip-existing --input-transfer raw -o doc.roto.json
+
+# Threads.
+threads() { # NUMBER COMMAND...
+  number=$1
+  shift
+  expect 0 "\"threads\":$number," "$@" $(run) --json -o t.roto.json $more
+}
+more=
+threads 1 env CUE_THREADS=1 SLURM_CPUS_PER_TASK=2 NSLOTS=3
+threads 2 env SLURM_CPUS_PER_TASK=2 NSLOTS=3
+threads 3 env NSLOTS=3
+if command -v taskset >/dev/null; then threads 1 taskset -c 0; else skip 'taskset is not there'; fi
+more='--threads 4'
+threads 4 env CUE_THREADS=1
+
+# Nothing but the program, the model and frames.
+if [ "$(id -u)" = 0 ]; then
+  mkdir -p jail/shot
+  cp "$roto" model.roto jail/
+  cp plate/sh.100[0-3].ppm jail/shot/
+  expect 0 '4 frames' chroot jail /roto run shot --model model.roto --crop 2,2,12,12 -o shot.roto.json --sheet sheet.png
+  if [ -s jail/shot.roto.json ] && [ -s jail/sheet.png ]; then pass; else fail 'no document in the jail'; fi
+else
+  skip 'an empty root folder needs root'
+fi
+
+# A folder that cannot be written (root may write anywhere).
+mkdir locked
+cp whole.roto.json locked/doc.roto.json
+chmod 555 locked
+if [ "$(id -u)" != 0 ]; then
+  expect 5 'locked' $(run) -o locked/doc.roto.json
+elif command -v setpriv >/dev/null; then
+  cp "$roto" nobodys_roto
+  expect 5 'locked/.*cannot be written' setpriv --reuid 65534 --clear-groups ./nobodys_roto run plate --model model.roto \
+    --crop 2,2,12,12 -o locked/doc.roto.json
+else
+  skip 'setpriv is not there'
+fi
+same locked/doc.roto.json whole.roto.json
+
+# A disk that is full: here no file may grow beyond 512 or 1024 bytes.
+cp whole.roto.json doc.roto.json
+limited() { sh -c 'ulimit -f 1; exec "$@"' limited "$@"; }
+limited $(run) --range 1003 -o doc.roto.json >/dev/null 2>err
+if [ $? = 5 ] && grep -q '^ERROR: doc.roto.json: cannot write it: File too large' err; then pass; else fail 'a document that does not fit'; fi
+same doc.roto.json whole.roto.json
+no_leftovers
+limited $(run) --range 1003 --preview views -o small.roto.json >/dev/null 2>err
+if [ $? = 5 ] && [ ! -e small.roto.json ]; then pass; else fail 'a preview that does not fit'; fi
+no_leftovers
+
+# A damaged frame in the middle.
+cp plate/sh.1005.ppm good.ppm
+head -c 700 good.ppm >plate/sh.1005.ppm
+expect 3 'ERROR: plate/sh.1005.ppm: truncated.*copy the file anew' $(run) -o doc.roto.json
+same doc.roto.json whole.roto.json
+expect 0 'WARNING: plate/sh.1005.ppm.*held' $(run) --missing hold -o held.roto.json
+cp good.ppm plate/sh.1005.ppm
+expect 0 '10 frames' $(run) --skip-existing -o held.roto.json
+same held.roto.json whole.roto.json
+
+# Two runs on one document at a time, and an artist who saves meanwhile: all of it is in the end.  The runs wait for a frame each.
+cp edited.roto.json doc.roto.json
+rm doc.roto.json
+mkfifo plate/sh.2001.ppm plate/sh.3001.ppm
+$(run) --range 1000-1004,2001 -o doc.roto.json >out1 2>err1 &
+first=$!
+$(run) --range 1005-1009,3001 -o doc.roto.json >out2 2>err2 &
+second=$!
+sleep 0.3
+sed -n '1,/^  "frames"/p' edited.roto.json >doc.roto.json # the artist's document: frame 1000 alone
+awk '/"frame": 1000,/ {on = 1} /"frame": 1001,/ {on = 0} on' edited.roto.json | sed '$ s/,$//' >>doc.roto.json
+printf '  ]\n}\n' >>doc.roto.json
+cat good.ppm >plate/sh.2001.ppm
+cat good.ppm >plate/sh.3001.ppm
+wait $first && wait $second
+if [ $? = 0 ]; then pass; else fail "two runs at a time: $(cat err1 err2)"; fi
+if [ "$(grep -c '"frame"' doc.roto.json)" = 12 ]; then pass; else fail "$(grep -c '"frame"' doc.roto.json) of 12 frames of two runs"; fi
+if grep -q '"x": 7.125.*artist' doc.roto.json; then pass; else fail "the artist's point is lost"; fi
+no_leftovers
+
+# A stop in the middle of previews leaves whole files only.
+mkfifo plate/sh.4001.ppm
+$(run) --range 1000-1009,4001 --threads 1 --preview stopped -o stopped.roto.json >out 2>err &
+process=$!
+sleep 0.3
+kill -TERM $process
+timeout 20 sh -c 'cat good.ppm >plate/sh.4001.ppm'
+wait $process
+if [ $? = 143 ]; then pass; else fail 'SIGTERM must end with 143'; fi
+if [ -e stopped.roto.json ]; then fail 'a stopped run wrote a document'; else pass; fi
+no_leftovers
+for file in stopped/*.png; do
+  if [ "$(tail -c 8 "$file" | head -c 4)" = IEND ]; then pass; else fail "$file is not whole"; fi
+done
+
+echo "test_farm: $passed passed, $failed failed, $skipped skipped"
+[ $failed = 0 ]
