@@ -78,7 +78,9 @@ void canvas_rect(canvas *c, int x, int y, int width, int height, unsigned color,
     for (int i = x > 0 ? x : 0; i < right; i++) blend(c, i, j, color, alpha);
 }
 
-float canvas_text_width(const char *text, float size) { return (float)stb_easy_font_width((char *)text) * size; }
+float canvas_text_width(const char *text, float size) {
+  return (float)stb_easy_font_width((char *)text) * size;
+}
 
 float canvas_text(canvas *c, float x, float y, float size, const char *text, unsigned color) {
   static const int corner = 4; /* floats a vertex: x, y, z, colour */

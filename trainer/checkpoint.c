@@ -27,7 +27,8 @@ static uint64_t hash_bytes(const unsigned char *p, size_t size) {
 }
 
 /* The arrays in their order; `each` moves one of them. */
-static void for_arrays(const network *net, const optimizer *o, unsigned char **at, void (*each)(real *, size_t, unsigned char **)) {
+static void for_arrays(const network *net, const optimizer *o, unsigned char **at,
+                       void (*each)(real *, size_t, unsigned char **)) {
   each(net->values, net->value_count, at);
   each(o->averaged, net->value_count, at);
   each(o->first, net->trainable_count, at);
@@ -53,7 +54,8 @@ int checkpoint_save(const char *path, uint64_t configuration, const network *net
   size_t size = total_size(net, s->log_size);
   unsigned char *bytes = malloc(size), *at = bytes;
   if (bytes == NULL) return message_set(message, "%s: out of memory for a checkpoint of %zu bytes", path, size);
-  uint64_t words[WORDS] = {configuration, s->epoch, s->batch, o->step, net->value_count, net->trainable_count, s->log_size, 0, 0, 0};
+  uint64_t words[WORDS] = {configuration,        s->epoch,    s->batch, o->step, net->value_count,
+                           net->trainable_count, s->log_size, 0,        0,       0};
   memcpy(&words[7], &s->epoch_loss, 8);
   memcpy(&words[8], &s->core_seconds, 8);
   memcpy(at, magic, sizeof magic);
@@ -109,8 +111,8 @@ int checkpoint_load(const char *path, uint64_t configuration, network *net, opti
     free(bytes);
     return message_set(message, "%s: the checkpoint is damaged; start anew with --restart", path);
   }
-  if (words[0] != configuration || words[4] != net->value_count || words[5] != net->trainable_count ||
-      words[6] > size || size != total_size(net, words[6])) {
+  if (words[0] != configuration || words[4] != net->value_count || words[5] != net->trainable_count || words[6] > size ||
+      size != total_size(net, words[6])) {
     free(bytes);
     return message_set(message,
                        "%s: the checkpoint belongs to a run with other options or data; repeat those options, or start anew "

@@ -8,10 +8,10 @@
 
 /* Everything of a run that changes.  Random numbers need no state: they are a function of seed, epoch and sample. */
 typedef struct run_state {
-  uint64_t epoch, batch;  /* next to run */
-  double epoch_loss;      /* sum over the batches of this epoch so far */
-  double core_seconds;    /* processor time of all threads so far */
-  char *log;              /* the CSV so far, malloc'd */
+  uint64_t epoch, batch; /* next to run */
+  double epoch_loss;     /* sum over the batches of this epoch so far */
+  double core_seconds;   /* processor time of all threads so far */
+  char *log;             /* the CSV so far, malloc'd */
   size_t log_size;
 } run_state;
 

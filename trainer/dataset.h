@@ -8,8 +8,9 @@
  *
  * "points" is a list of [x, y], in pixels of the frame; [0, 0] means unknown; "visible", a list of 0 and 1, marks hidden
  * ones; "weights", a list of numbers from 0, says how much a point counts in training beside the others (1: as the template
- * says), which is how a point that an artist corrected comes to count more.  A shape is a list of segments [[p0x,t0x,p3x,t3x],[p0y,t0y,p3y,t3y]], tangents relative to their own end.  Without
- * "points" the landmarks are the vertices of the shapes, as the template says.
+ * says), which is how a point that an artist corrected comes to count more.  A shape is a list of segments
+ * [[p0x,t0x,p3x,t3x],[p0y,t0y,p3y,t3y]], tangents relative to their own end.  Without "points" the landmarks are the vertices
+ * of the shapes, as the template says.
  *
  * Nothing is dropped in silence: each frame that cannot be used, and each lack of a frame that can, is an entry of the
  * report, naming file and reason.  Frames are in the order of folder, shot, number, whatever the file system says. */

@@ -20,7 +20,9 @@ static double position(const axis *a, double v) {
   return a->log ? (log10(v) - log10(a->low)) / (log10(a->high) - log10(a->low)) : (v - a->low) / (a->high - a->low);
 }
 
-static int usable(const plot *p, double y) { return isfinite(y) && (!p->log_y || y > 0); }
+static int usable(const plot *p, double y) {
+  return isfinite(y) && (!p->log_y || y > 0);
+}
 
 static void find_range(const plot *p, axis *x, axis *y) {
   int any = 0;
@@ -103,7 +105,8 @@ static void draw_plot(canvas *c, const plot *p, float offset, int plot_height) {
 
 int plot_write(const char *path, const plot *plots, size_t count, int width, int height, char *message) {
   canvas c = canvas_create(width, height * (int)count, 0xffffff);
-  if (c.pixels == NULL) return message_set(message, "%s: out of memory for a chart of %d x %d", path, width, height * (int)count);
+  if (c.pixels == NULL)
+    return message_set(message, "%s: out of memory for a chart of %d x %d", path, width, height * (int)count);
   for (size_t i = 0; i < count; i++) draw_plot(&c, &plots[i], (float)(height * (int)i), height);
   int status = image_write_png(path, c.pixels, (uint32_t)c.width, (uint32_t)c.height, 3, message);
   free(c.pixels);
