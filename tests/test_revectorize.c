@@ -36,52 +36,52 @@ static int near(double a, double b, double tolerance) {
   return fabs(a - b) <= tolerance;
 }
 
-static cubic line(double x0, double y0, double x1, double y1) {
-  cubic c = {{x0, x0 + (x1 - x0) / 3, x1 - (x1 - x0) / 3, x1}, {y0, y0 + (y1 - y0) / 3, y1 - (y1 - y0) / 3, y1}};
+static roto_cubic line(double x0, double y0, double x1, double y1) {
+  roto_cubic c = {{x0, x0 + (x1 - x0) / 3, x1 - (x1 - x0) / 3, x1}, {y0, y0 + (y1 - y0) / 3, y1 - (y1 - y0) / 3, y1}};
   return c;
 }
 
 /* y = x^2 from (a, a^2) to (b, b^2): a quadratic, raised to a cubic. */
-static cubic parabola(double a, double b) {
+static roto_cubic parabola(double a, double b) {
   double m = 0.5 * (a + b), t = a * b;
-  cubic c = {{a, a + 2 * (m - a) / 3, b + 2 * (m - b) / 3, b},
-             {a * a, a * a + 2 * (t - a * a) / 3, b * b + 2 * (t - b * b) / 3, b * b}};
+  roto_cubic c = {{a, a + 2 * (m - a) / 3, b + 2 * (m - b) / 3, b},
+                  {a * a, a * a + 2 * (t - a * a) / 3, b * b + 2 * (t - b * b) / 3, b * b}};
   return c;
 }
 
 static void cubics_have_known_numbers(void) {
-  cubic c = parabola(-1, 2), left, right, across = line(-2, -2, 3, 3);
+  roto_cubic c = parabola(-1, 2), left, right, across = line(-2, -2, 3, 3);
   double p[2], q[2], at[9][2], d;
   /* the antiderivative of sqrt(1 + 4 x^2) */
   double expected = (0.5 * 2 * sqrt(17.0) + 0.25 * asinh(4.0)) + (0.5 * sqrt(5.0) + 0.25 * asinh(2.0));
   size_t n;
-  CHECK(near(cubic_length(&c, 0, 1), expected, 1e-7), "%.12f is not %.12f", cubic_length(&c, 0, 1), expected);
-  cubic_at(&c, 0.3, p);
+  CHECK(near(roto_cubic_length(&c, 1), expected, 1e-7), "%.12f is not %.12f", roto_cubic_length(&c, 1), expected);
+  roto_cubic_at(&c, 0.3, p);
   CHECK(near(p[1], p[0] * p[0], 1e-12));
-  cubic_split(&c, 0.3, &left, &right);
-  cubic_at(&left, 1, q);
+  roto_cubic_split(&c, 0.3, &left, &right);
+  roto_cubic_at(&left, 1, q);
   CHECK(near(p[0], q[0], 1e-12) && near(p[1], q[1], 1e-12));
-  cubic_at(&c, 0.65, p);
-  cubic_at(&right, 0.5, q);
+  roto_cubic_at(&c, 0.65, p);
+  roto_cubic_at(&right, 0.5, q);
   CHECK(near(p[0], q[0], 1e-12) && near(p[1], q[1], 1e-12));
   n = cubic_intersect(&c, &across, at, 9);
   CHECK(n == 2, "%zu crossings", n);
   if (n == 2) {
-    cubic_at(&c, fmin(at[0][0], at[1][0]), p);
-    cubic_at(&c, fmax(at[0][0], at[1][0]), q);
+    roto_cubic_at(&c, fmin(at[0][0], at[1][0]), p);
+    roto_cubic_at(&c, fmax(at[0][0], at[1][0]), q);
     CHECK(near(p[0], 0, 1e-9) && near(p[1], 0, 1e-9) && near(q[0], 1, 1e-9) && near(q[1], 1, 1e-9));
   }
   across = line(0, -1, 3, -1);
   CHECK(cubic_intersect(&c, &across, at, 9) == 0);
-  cubic_at(&c, cubic_nearest(&c, 0, -3, &d), p); /* the apex */
+  roto_cubic_at(&c, cubic_nearest(&c, 0, -3, &d), p); /* the apex */
   CHECK(near(p[0], 0, 1e-9) && near(d, 3, 1e-9));
-  cubic_at(&c, cubic_nearest(&c, 9, 9, NULL), p); /* an end */
+  roto_cubic_at(&c, cubic_nearest(&c, 9, 9, NULL), p); /* an end */
   CHECK(near(p[0], 2, 1e-6) && near(p[1], 4, 1e-6));
 }
 
 static const double kappa = 0.5522847498307936; /* four cubics make a circle to 3e-4 of its radius */
 
-static void circle(double x, double y, double rx, double ry, cubic c[4]) {
+static void circle(double x, double y, double rx, double ry, roto_cubic c[4]) {
   int i;
   for (i = 0; i < 4; ++i) {
     double ca[4] = {1, 0, -1, 0}, sa[4] = {0, 1, 0, -1}, a = ca[i], b = sa[i], a2 = ca[(i + 1) % 4], b2 = sa[(i + 1) % 4];
@@ -97,11 +97,11 @@ static void circle(double x, double y, double rx, double ry, cubic c[4]) {
 }
 
 static void paths_have_known_numbers(void) {
-  cubic c[4], square[4] = {line(0, 0, 2, 0), line(2, 0, 2, 3), line(2, 3, 0, 3), line(0, 3, 0, 0)},
-              through = line(-100, 7, 200, 7);
+  roto_cubic c[4], square[4] = {line(0, 0, 2, 0), line(2, 0, 2, 3), line(2, 3, 0, 3), line(0, 3, 0, 0)},
+                   through = line(-100, 7, 200, 7);
   bezier_path p, q, other;
   double pi = 3.14159265358979, at[8][2], point[2], d, corners[8], mean_distance, highest, places[4];
-  cubic fitted[4];
+  roto_cubic fitted[4];
   size_t i, n;
   circle(50, 20, 10, 10, c);
   CHECK(path_create(&p, c, 4, 1) == 0 && path_create(&q, square, 4, 1) == 0 && path_create(&other, &through, 1, 0) == 0);
@@ -155,14 +155,15 @@ static void write_text(const char *name, const char *text) {
 }
 
 /* An artist's shape: cubics, each cut at `cuts` places, started at piece `start`, perhaps the other way round. */
-static frame_shape drawn(const char *name, const cubic *cubics, size_t count, int cuts, uint32_t start, int back, int closed) {
+static frame_shape drawn(const char *name, const roto_cubic *cubics, size_t count, int cuts, uint32_t start, int back,
+                         int closed) {
   frame_shape s = {NULL, 0, NULL};
-  cubic all[64], rest;
+  roto_cubic all[64], rest;
   size_t n = 0, i;
   int k;
   for (i = 0; i < count; ++i) {
     rest = cubics[i];
-    for (k = 0; k < cuts; ++k) cubic_split(&rest, 0.3 + 0.1 * (double)(k + (int)i % 3), &all[n++], &rest);
+    for (k = 0; k < cuts; ++k) roto_cubic_split(&rest, 0.3 + 0.1 * (double)(k + (int)i % 3), &all[n++], &rest);
     all[n++] = rest;
   }
   s.name = calloc(1, strlen(name) + 1);
@@ -171,7 +172,7 @@ static frame_shape drawn(const char *name, const cubic *cubics, size_t count, in
   s.segments = calloc(n, sizeof *s.segments);
   for (i = 0; i < n; ++i) {
     size_t from = closed ? (i + start) % n : i;
-    const cubic *c = &all[back ? n - 1 - from : from];
+    const roto_cubic *c = &all[back ? n - 1 - from : from];
     segment *g = &s.segments[i];
     int a = back ? 3 : 0, b = 3 - a, a1 = back ? 2 : 1, b1 = 3 - a1;
     g->x[0] = (float)c->x[a];
@@ -188,8 +189,8 @@ static frame_shape drawn(const char *name, const cubic *cubics, size_t count, in
 
 /* An eye of radius 30 at (100, 100), a lens of a brow from (60, 40) to (140, 40), a seam from (20, 100) to the eye. */
 static frame draw_face(int cuts, uint32_t start, int back) {
-  static const cubic brow[2] = {{{60, 85, 115, 140}, {40, 25, 25, 40}}, {{140, 115, 85, 60}, {40, 55, 55, 40}}};
-  cubic eye[4], seam[2];
+  static const roto_cubic brow[2] = {{{60, 85, 115, 140}, {40, 25, 25, 40}}, {{140, 115, 85, 60}, {40, 55, 55, 40}}};
+  roto_cubic eye[4], seam[2];
   frame f;
   circle(100, 100, 30, 30, eye);
   seam[0] = line(20, 100, 40, 100);
@@ -261,7 +262,7 @@ static void told(void *user, const char *text) {
 }
 
 /* What is said about a face with one shape replaced or (NULL) left out. */
-static const char *say_about(const char *name, const cubic *cubics, size_t count, int *result) {
+static const char *say_about(const char *name, const roto_cubic *cubics, size_t count, int *result) {
   static char text[4096];
   character ch;
   revec_rules rules;
@@ -289,16 +290,16 @@ static const char *say_about(const char *name, const cubic *cubics, size_t count
 }
 
 static void degenerate_shapes_are_reported(void) {
-  const cubic teardrop = {{100, 160, 40, 100}, {70, 160, 160, 70}}, point = {{5, 5, 5, 5}, {5, 5, 5, 5}};
-  const cubic corners[4] = {{{70, 70, 130, 130}, {100, 100, 70, 70}},
-                            {{130, 130, 130, 130}, {70, 70, 70, 70}},
-                            {{130, 130, 130, 130}, {70, 70, 130, 130}},
-                            {{130, 130, 70, 70}, {130, 130, 100, 100}}};
-  const cubic bow[4] = {{{70, 90, 110, 130}, {70, 90, 110, 130}},
-                        {{130, 130, 130, 130}, {130, 110, 90, 70}},
-                        {{130, 110, 90, 70}, {70, 90, 110, 130}},
-                        {{70, 70, 70, 70}, {130, 110, 90, 70}}};
-  cubic far[4], gap[2];
+  const roto_cubic teardrop = {{100, 160, 40, 100}, {70, 160, 160, 70}}, point = {{5, 5, 5, 5}, {5, 5, 5, 5}};
+  const roto_cubic corners[4] = {{{70, 70, 130, 130}, {100, 100, 70, 70}},
+                                 {{130, 130, 130, 130}, {70, 70, 70, 70}},
+                                 {{130, 130, 130, 130}, {70, 70, 130, 130}},
+                                 {{130, 130, 70, 70}, {130, 130, 100, 100}}};
+  const roto_cubic bow[4] = {{{70, 90, 110, 130}, {70, 90, 110, 130}},
+                             {{130, 130, 130, 130}, {130, 110, 90, 70}},
+                             {{130, 110, 90, 70}, {70, 90, 110, 130}},
+                             {{70, 70, 70, 70}, {130, 110, 90, 70}}};
+  roto_cubic far[4], gap[2];
   int result;
   const char *text = say_about("brow", NULL, 0, &result);
   CHECK(result == 0 && strstr(text, "shape brow is missing") && strstr(text, "shape brow") != NULL);

@@ -29,31 +29,21 @@ static double second_1d(const double p[4], double t) {
   return 6 * ((1 - t) * (p[2] - 2 * p[1] + p[0]) + t * (p[3] - 2 * p[2] + p[1]));
 }
 
-void cubic_at(const cubic *c, double t, double point[2]) {
-  point[0] = at_1d(c->x, t);
-  point[1] = at_1d(c->y, t);
-}
-
-void cubic_derivative(const cubic *c, double t, double derivative[2]) {
-  derivative[0] = derivative_1d(c->x, t);
-  derivative[1] = derivative_1d(c->y, t);
-}
-
-static double hull_size(const cubic *c) {
+static double hull_size(const roto_cubic *c) {
   double size = 0;
   int i;
   for (i = 1; i < 4; ++i) size = fmax(size, fmax(fabs(c->x[i] - c->x[0]), fabs(c->y[i] - c->y[0])));
   return size;
 }
 
-void cubic_tangent(const cubic *c, double t, double tangent[2]) {
+void cubic_tangent(const roto_cubic *c, double t, double tangent[2]) {
   double size = hull_size(c), length;
-  cubic_derivative(c, t, tangent);
+  roto_cubic_derivative(c, t, tangent);
   length = hypot(tangent[0], tangent[1]);
   if (length <= 1e-9 * size) { /* a control point on its end, or a cusp: the secant from or to a little way inside */
     double a[2], b[2], from = t > 0.5 ? t - 1e-4 : t;
-    cubic_at(c, from, a);
-    cubic_at(c, from + 1e-4, b);
+    roto_cubic_at(c, from, a);
+    roto_cubic_at(c, from + 1e-4, b);
     tangent[0] = b[0] - a[0];
     tangent[1] = b[1] - a[1];
     length = hypot(tangent[0], tangent[1]);
@@ -62,41 +52,9 @@ void cubic_tangent(const cubic *c, double t, double tangent[2]) {
   tangent[1] = length > 0 ? tangent[1] / length : 0;
 }
 
-static void split_1d(const double p[4], double t, double left[4], double right[4]) {
-  double a = p[0] + t * (p[1] - p[0]), b = p[1] + t * (p[2] - p[1]), c = p[2] + t * (p[3] - p[2]);
-  double d = a + t * (b - a), e = b + t * (c - b), f = d + t * (e - d);
-  double first = p[0], last = p[3];
-  left[0] = first, left[1] = a, left[2] = d, left[3] = f;
-  right[0] = f, right[1] = e, right[2] = c, right[3] = last;
-}
-
-void cubic_split(const cubic *c, double t, cubic *left, cubic *right) {
-  cubic whole = *c;
-  split_1d(whole.x, t, left->x, right->x);
-  split_1d(whole.y, t, left->y, right->y);
-}
-
-double cubic_length(const cubic *c, double from, double to) {
-  /* Gauss-Legendre with 8 nodes, on quarters of the cubic: tight bends sit near its ends. */
-  static const double node[4] = {0.1834346424956498, 0.5255324099163290, 0.7966664774136267, 0.9602898564975363};
-  static const double weight[4] = {0.3626837833783620, 0.3137066458778873, 0.2223810344533745, 0.1012285362903763};
-  double sum = 0, d[2];
-  int i, k, sign;
-  for (i = 0; i < 4; ++i) {
-    double half = (to - from) / 8, centre = from + (2 * i + 1) * half;
-    for (k = 0; k < 4; ++k) {
-      for (sign = -1; sign <= 1; sign += 2) {
-        cubic_derivative(c, centre + sign * half * node[k], d);
-        sum += half * weight[k] * hypot(d[0], d[1]);
-      }
-    }
-  }
-  return sum;
-}
-
 enum { NEAREST_SAMPLES = 24 };
 
-double cubic_nearest(const cubic *c, double x, double y, double *distance) {
+double cubic_nearest(const roto_cubic *c, double x, double y, double *distance) {
   double best = INFINITY, best_t = 0, d[NEAREST_SAMPLES + 1];
   int i, k;
   for (i = 0; i <= NEAREST_SAMPLES; ++i) {
@@ -137,7 +95,7 @@ typedef struct box {
   double low[2], high[2];
 } box;
 
-static box box_of(const cubic *c) {
+static box box_of(const roto_cubic *c) {
   box b;
   int i;
   b.low[0] = b.high[0] = c->x[0];
@@ -161,7 +119,7 @@ static double box_gap(const box *a, const box *b) {
 }
 
 typedef struct crossing_search {
-  const cubic *a, *b;
+  const roto_cubic *a, *b;
   double (*at)[2], tolerance;
   size_t count, limit, visits;
 } crossing_search;
@@ -173,10 +131,10 @@ static void add_crossing(crossing_search *s, double t, double u) {
   int k;
   for (k = 0; k < 20; ++k) {
     double ex, ey, determinant, dt, du;
-    cubic_at(s->a, t, p);
-    cubic_at(s->b, u, q);
-    cubic_derivative(s->a, t, da);
-    cubic_derivative(s->b, u, db);
+    roto_cubic_at(s->a, t, p);
+    roto_cubic_at(s->b, u, q);
+    roto_cubic_derivative(s->a, t, da);
+    roto_cubic_derivative(s->b, u, db);
     ex = q[0] - p[0];
     ey = q[1] - p[1];
     determinant = db[0] * da[1] - da[0] * db[1];
@@ -187,8 +145,8 @@ static void add_crossing(crossing_search *s, double t, double u) {
     u = fmin(fmax(u + du, 0), 1);
     if (fabs(dt) + fabs(du) < 1e-15) break;
   }
-  cubic_at(s->a, t, p);
-  cubic_at(s->b, u, q);
+  roto_cubic_at(s->a, t, p);
+  roto_cubic_at(s->b, u, q);
   if (hypot(p[0] - q[0], p[1] - q[1]) > s->tolerance) return;
   for (i = 0; i < s->count; ++i) {
     if (fabs(s->at[i][0] - t) < 1e-6 && fabs(s->at[i][1] - u) < 1e-6) return;
@@ -198,27 +156,27 @@ static void add_crossing(crossing_search *s, double t, double u) {
   s->at[s->count++][1] = u;
 }
 
-static void search_crossings(crossing_search *s, const cubic *a, double a0, double a1, const cubic *b, double b0, double b1,
-                             int depth) {
+static void search_crossings(crossing_search *s, const roto_cubic *a, double a0, double a1, const roto_cubic *b, double b0,
+                             double b1, int depth) {
   box box_a = box_of(a), box_b = box_of(b);
-  cubic left, right;
+  roto_cubic left, right;
   if (box_gap(&box_a, &box_b) > s->tolerance || s->count == s->limit || ++s->visits > 20000) return;
   if (depth == 0) {
     add_crossing(s, 0.5 * (a0 + a1), 0.5 * (b0 + b1));
     return;
   }
   if (hull_size(a) > hull_size(b)) {
-    cubic_split(a, 0.5, &left, &right);
+    roto_cubic_split(a, 0.5, &left, &right);
     search_crossings(s, &left, a0, 0.5 * (a0 + a1), b, b0, b1, depth - 1);
     search_crossings(s, &right, 0.5 * (a0 + a1), a1, b, b0, b1, depth - 1);
   } else {
-    cubic_split(b, 0.5, &left, &right);
+    roto_cubic_split(b, 0.5, &left, &right);
     search_crossings(s, a, a0, a1, &left, b0, 0.5 * (b0 + b1), depth - 1);
     search_crossings(s, a, a0, a1, &right, 0.5 * (b0 + b1), b1, depth - 1);
   }
 }
 
-size_t cubic_intersect(const cubic *a, const cubic *b, double (*at)[2], size_t limit) {
+size_t cubic_intersect(const roto_cubic *a, const roto_cubic *b, double (*at)[2], size_t limit) {
   crossing_search s = {a, b, at, 0, 0, limit, 0};
   s.tolerance = 1e-9 * (hull_size(a) + hull_size(b));
   search_crossings(&s, a, 0, 1, b, 0, 1, 16);
@@ -227,7 +185,7 @@ size_t cubic_intersect(const cubic *a, const cubic *b, double (*at)[2], size_t l
 
 /* ---- paths ---- */
 
-int path_create(bezier_path *p, const cubic *pieces, size_t count, int closed) {
+int path_create(bezier_path *p, const roto_cubic *pieces, size_t count, int closed) {
   size_t i;
   memset(p, 0, sizeof *p);
   p->closed = closed;
@@ -238,7 +196,7 @@ int path_create(bezier_path *p, const cubic *pieces, size_t count, int closed) {
     return -1;
   }
   for (i = 0; i < count; ++i) {
-    double length = cubic_length(&pieces[i], 0, 1);
+    double length = roto_cubic_length(&pieces[i], 1);
     if (!(length > 1e-9)) continue;
     p->pieces[p->count] = pieces[i];
     p->starts[p->count + 1] = p->starts[p->count] + length;
@@ -266,8 +224,8 @@ double path_area(const bezier_path *p) {
   int k;
   for (i = 0; i < p->count; ++i) {
     for (k = 0; k < 3; ++k) {
-      cubic_at(&p->pieces[i], node[k], q);
-      cubic_derivative(&p->pieces[i], node[k], d);
+      roto_cubic_at(&p->pieces[i], node[k], q);
+      roto_cubic_derivative(&p->pieces[i], node[k], d);
       sum += weight[k] * 0.5 * ((q[0] - p->pieces[0].x[0]) * d[1] - (q[1] - p->pieces[0].y[0]) * d[0]);
     }
   }
@@ -278,12 +236,12 @@ void path_reverse(bezier_path *p) {
   double length = path_length(p);
   size_t i, k;
   for (i = 0; i < p->count / 2; ++i) {
-    cubic c = p->pieces[i];
+    roto_cubic c = p->pieces[i];
     p->pieces[i] = p->pieces[p->count - 1 - i];
     p->pieces[p->count - 1 - i] = c;
   }
   for (i = 0; i < p->count; ++i) {
-    cubic c = p->pieces[i];
+    roto_cubic c = p->pieces[i];
     for (k = 0; k < 4; ++k) {
       p->pieces[i].x[k] = c.x[3 - k];
       p->pieces[i].y[k] = c.y[3 - k];
@@ -322,14 +280,14 @@ static size_t locate(const bezier_path *p, double s, double *t) {
   length = p->starts[low + 1] - p->starts[low];
   *t = fmin(rest / length, 1);
   for (k = 0; k < 50 && high_t - low_t > 1e-14; ++k) {
-    double excess = cubic_length(&p->pieces[low], 0, *t) - rest, d[2], speed, next;
+    double excess = roto_cubic_length(&p->pieces[low], *t) - rest, d[2], speed, next;
     if (fabs(excess) <= 1e-12 * length) break;
     if (excess > 0) {
       high_t = *t;
     } else {
       low_t = *t;
     }
-    cubic_derivative(&p->pieces[low], *t, d);
+    roto_cubic_derivative(&p->pieces[low], *t, d);
     speed = hypot(d[0], d[1]);
     next = speed > 0 ? *t - excess / speed : -1;
     *t = next > low_t && next < high_t ? next : 0.5 * (low_t + high_t);
@@ -338,13 +296,13 @@ static size_t locate(const bezier_path *p, double s, double *t) {
 }
 
 static double place_of(const bezier_path *p, size_t piece, double t) {
-  return p->starts[piece] + cubic_length(&p->pieces[piece], 0, t);
+  return p->starts[piece] + roto_cubic_length(&p->pieces[piece], t);
 }
 
 void path_at(const bezier_path *p, double s, double point[2], double tangent[2]) {
   double t, other[2], length;
   size_t i = locate(p, s, &t), beside = i;
-  if (point) cubic_at(&p->pieces[i], t, point);
+  if (point) roto_cubic_at(&p->pieces[i], t, point);
   if (!tangent) return;
   cubic_tangent(&p->pieces[i], t, tangent);
   if (t * (p->starts[i + 1] - p->starts[i]) < 1e-7) {
@@ -449,7 +407,7 @@ double path_approach(const bezier_path *a, const bezier_path *b, double *on_b, d
   for (i = 0; i < b->count; ++i) {
     for (k = 0; k <= SAMPLES; ++k) {
       double place;
-      cubic_at(&b->pieces[i], (double)k / SAMPLES, p);
+      roto_cubic_at(&b->pieces[i], (double)k / SAMPLES, p);
       place = path_nearest(a, p[0], p[1], &d);
       if (d >= best) continue;
       best = d;
@@ -515,8 +473,8 @@ typedef struct fit_cubic {
   double sample[FIT_SAMPLES][2], foot[FIT_SAMPLES];
 } fit_cubic;
 
-static cubic cubic_of(const fit_cubic *f, const double *unknown) {
-  cubic c;
+static roto_cubic cubic_of(const fit_cubic *f, const double *unknown) {
+  roto_cubic c;
   double a = unknown[f->length[0]], b = unknown[f->length[1]];
   c.x[0] = f->end[0][0];
   c.y[0] = f->end[0][1];
@@ -530,7 +488,7 @@ static cubic cubic_of(const fit_cubic *f, const double *unknown) {
 }
 
 /* The foot of the perpendicular near t: a few Newton steps, as the samples keep their order along the curve. */
-static double foot_near(const cubic *c, double x, double y, double t) {
+static double foot_near(const roto_cubic *c, double x, double y, double t) {
   int k;
   for (k = 0; k < 4; ++k) {
     double px = at_1d(c->x, t) - x, py = at_1d(c->y, t) - y, ax = derivative_1d(c->x, t), ay = derivative_1d(c->y, t);
@@ -548,7 +506,7 @@ static double fit_error(fit_cubic *f, size_t count, const double *unknown) {
   size_t i;
   int k;
   for (i = 0; i < count; ++i) {
-    cubic c = cubic_of(&f[i], unknown);
+    roto_cubic c = cubic_of(&f[i], unknown);
     for (k = 0; k < FIT_SAMPLES; ++k) {
       double *q = f[i].sample[k], t = f[i].foot[k] = foot_near(&c, q[0], q[1], f[i].foot[k]);
       double dx = at_1d(c.x, t) - q[0], dy = at_1d(c.y, t) - q[1];
@@ -565,7 +523,7 @@ static void fit_equations(const fit_cubic *f, size_t count, const double *unknow
   memset(matrix, 0, n * n * sizeof *matrix);
   memset(right, 0, n * sizeof *right);
   for (i = 0; i < count; ++i) {
-    cubic c = cubic_of(&f[i], unknown);
+    roto_cubic c = cubic_of(&f[i], unknown);
     size_t index[4];
     double ca = cos(unknown[f[i].angle[0]]), sa = sin(unknown[f[i].angle[0]]), a = unknown[f[i].length[0]];
     double cb = cos(unknown[f[i].angle[1]]), sb = sin(unknown[f[i].angle[1]]), b = unknown[f[i].length[1]];
@@ -671,7 +629,7 @@ static double span_after(const bezier_path *p, const double *at, size_t count, s
   return p->closed && span <= 0 ? span + path_length(p) : span;
 }
 
-int path_fit(const bezier_path *p, const double *at, const unsigned char *corner, size_t count, cubic *cubics) {
+int path_fit(const bezier_path *p, const double *at, const unsigned char *corner, size_t count, roto_cubic *cubics) {
   size_t cubic_count = p->closed ? count : count - 1, limit = 4 * count, n = 0, i;
   fit_room room;
   int k, result = -1;

@@ -9,32 +9,20 @@
 #define ROTO_BEZIER_H
 
 #include <stddef.h>
-
-typedef struct cubic {
-  double x[4], y[4]; /* control points */
-} cubic;
-
-void cubic_at(const cubic *c, double t, double point[2]);
-void cubic_derivative(const cubic *c, double t, double derivative[2]);
+#include "../roto.h"
 
 /* Unit tangent; at an end whose control point coincides with it the limit, (0, 0) where the cubic is a point. */
-void cubic_tangent(const cubic *c, double t, double tangent[2]);
-
-/* The two halves of [0, t] and [t, 1]; either may be c itself. */
-void cubic_split(const cubic *c, double t, cubic *left, cubic *right);
-
-/* Arc length between two parameters, to about 1e-9 of the length for curves without cusps. */
-double cubic_length(const cubic *c, double from, double to);
+void cubic_tangent(const roto_cubic *c, double t, double tangent[2]);
 
 /* Parameter of the point nearest to (x, y); *distance may be NULL. */
-double cubic_nearest(const cubic *c, double x, double y, double *distance);
+double cubic_nearest(const roto_cubic *c, double x, double y, double *distance);
 
 /* Parameters of the crossings, at most `limit`, into at[i] = {on a, on b}; returns how many.  Overlapping curves have
  * arbitrary ones. */
-size_t cubic_intersect(const cubic *a, const cubic *b, double (*at)[2], size_t limit);
+size_t cubic_intersect(const roto_cubic *a, const roto_cubic *b, double (*at)[2], size_t limit);
 
 typedef struct bezier_path {
-  cubic *pieces; /* none of length 0 */
+  roto_cubic *pieces; /* none of length 0 */
   size_t count;
   int closed;
   double *starts; /* [count + 1] arc length before each piece; the last is the length of all */
@@ -42,7 +30,7 @@ typedef struct bezier_path {
 
 /* A path of copied pieces, each starting where the one before ends (a closed path's first where the last one ends).  Pieces of
  * no length are left out.  Returns -1 if memory ran out; a path without any length has count 0. */
-int path_create(bezier_path *p, const cubic *pieces, size_t count, int closed);
+int path_create(bezier_path *p, const roto_cubic *pieces, size_t count, int closed);
 void path_free(bezier_path *p); /* leaves it zero */
 
 double path_length(const bezier_path *p);
@@ -77,6 +65,6 @@ void path_distance(const bezier_path *from, const bezier_path *to, double *mean,
  * an anchor share one direction, unless corner[i] is set (NULL: none) or it is an end.  The sum of squared distances of the
  * path to the cubics is minimised over directions and lengths together (Gauss and Newton, damped by Levenberg's rule).  -1:
  * memory ran out. */
-int path_fit(const bezier_path *p, const double *at, const unsigned char *corner, size_t count, cubic *cubics);
+int path_fit(const bezier_path *p, const double *at, const unsigned char *corner, size_t count, roto_cubic *cubics);
 
 #endif

@@ -898,13 +898,13 @@ static void draw_shape(const tile *t, const frame_shape *shape, unsigned color, 
   int i;
   for (k = 0; k < shape->segment_count; ++k) {
     const segment *g = &shape->segments[k];
-    cubic c;
+    roto_cubic c;
     double a[2], b[2];
     c.x[0] = (double)g->x[0], c.x[1] = c.x[0] + (double)g->x[1], c.x[3] = (double)g->x[2], c.x[2] = c.x[3] + (double)g->x[3];
     c.y[0] = (double)g->y[0], c.y[1] = c.y[0] + (double)g->y[1], c.y[3] = (double)g->y[2], c.y[2] = c.y[3] + (double)g->y[3];
-    cubic_at(&c, 0, a);
+    roto_cubic_at(&c, 0, a);
     for (i = 1; i <= 12; ++i, a[0] = b[0], a[1] = b[1]) {
-      cubic_at(&c, i / 12.0, b);
+      roto_cubic_at(&c, i / 12.0, b);
       canvas_line(t->sheet, (float)(t->x + (a[0] - t->left) * t->scale), (float)(t->y + (a[1] - t->top) * t->scale),
                   (float)(t->x + (b[0] - t->left) * t->scale), (float)(t->y + (b[1] - t->top) * t->scale), 1, color, 0.9f);
     }

@@ -29,7 +29,7 @@
 enum { AXIS_SAMPLES = 240 };
 
 /* Least-squares cubic through points whose parameters are known, then parameters by the nearest point, a few times. */
-static int fit_axis(double (*point)[2], double *t, size_t count, cubic *axis) {
+static int fit_axis(double (*point)[2], double *t, size_t count, roto_cubic *axis) {
   int round, i, k;
   size_t n;
   for (round = 0; round < 12; ++round) {
@@ -69,13 +69,13 @@ static int fit_axis(double (*point)[2], double *t, size_t count, cubic *axis) {
 }
 
 /* From the end of the axis along its tangent to the farthest crossing of the contour. */
-static double extend_axis(const bezier_path *contour, const cubic *axis, int at_end) {
+static double extend_axis(const bezier_path *contour, const roto_cubic *axis, int at_end) {
   double end[2], direction[2], found[16][2], reach = path_length(contour), best = -1, place = 0;
-  cubic ray_piece;
+  roto_cubic ray_piece;
   bezier_path ray;
   size_t count, i;
   int k;
-  cubic_at(axis, at_end, end);
+  roto_cubic_at(axis, at_end, end);
   cubic_tangent(axis, at_end, direction);
   for (k = 0; k < 4; ++k) {
     double along = (at_end ? reach : -reach) * k / 3;
@@ -100,7 +100,7 @@ int revec_tips(const bezier_path *contour, double dx, double dy, double places[2
          length = path_length(contour);
   double inward = path_area(contour) > 0 ? 1 : -1;
   size_t i, k, count = 0;
-  cubic axis;
+  roto_cubic axis;
   for (i = 0; i < AXIS_SAMPLES; ++i) {
     double tangent[2];
     path_at(contour, length * (double)i / AXIS_SAMPLES, sample[i], tangent);
@@ -279,7 +279,7 @@ void revec_rules_free(revec_rules *rules) {
 
 int revec_path(const frame_shape *shape, int closed, bezier_path *p, char *message) {
   uint32_t n = shape->segment_count, i;
-  cubic *pieces = calloc(n + 1, sizeof *pieces);
+  roto_cubic *pieces = calloc(n + 1, sizeof *pieces);
   int result = -1;
   memset(p, 0, sizeof *p);
   for (i = 0; pieces && i < n; ++i) {
@@ -355,7 +355,7 @@ static int crosses_itself(const bezier_path *p, double where[2]) {
       while (n-- > 0) {
         if (joined && found[n][0] > 0.999 && found[n][1] < 0.001) continue;
         if (around && found[n][0] < 0.001 && found[n][1] > 0.999) continue;
-        cubic_at(&p->pieces[i], found[n][0], where);
+        roto_cubic_at(&p->pieces[i], found[n][0], where);
         return 1;
       }
     }
@@ -481,8 +481,8 @@ static int find_landmark(search *s, uint32_t index) {
         place = path_nearest(p, (double)g->x[0], (double)g->y[0], NULL);
       } else {
         const bezier_path *q = p;
-        cubic c = q->pieces[q->count / 2];
-        cubic_at(&c, 0.5, point);
+        roto_cubic c = q->pieces[q->count / 2];
+        roto_cubic_at(&c, 0.5, point);
         place = path_nearest(p, point[0], point[1], NULL);
       }
       break;
@@ -565,7 +565,7 @@ static int fit_shape(search *s, uint32_t index, revec_fit *fit) {
   uint32_t n = shape->vertex_count, count = shape->closed ? n : n - 1, v;
   double at[MAX_VERTICES], corners[256], length, means[2], highest[2];
   unsigned char corner[MAX_VERTICES] = {0};
-  cubic cubics[MAX_VERTICES];
+  roto_cubic cubics[MAX_VERTICES];
   frame_shape *out = &s->f->shapes[s->f->shape_count];
   bezier_path fitted;
   size_t c;
@@ -603,7 +603,7 @@ static int fit_shape(search *s, uint32_t index, revec_fit *fit) {
   strcpy(out->name, shape->name);
   out->segment_count = count;
   for (v = 0; v < count; ++v) {
-    const cubic *q = &cubics[v];
+    const roto_cubic *q = &cubics[v];
     segment *g = &out->segments[v];
     g->x[0] = (float)q->x[0];
     g->x[1] = (float)(q->x[1] - q->x[0]);

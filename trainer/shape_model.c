@@ -216,7 +216,7 @@ static int is_corner(const roto_vertex *v) {
 /* The same contour with its smooth landmarks elsewhere on it, fitted anew.  0 if it cannot be. */
 static int slide(const roto_shape *shape, const shape_use *u, const roto_vertex *drawn, rng *r, roto_vertex *slid) {
   uint32_t n = shape->vertex_count, count = shape->closed ? n : n - 1;
-  cubic cubics[MAX_VERTICES];
+  roto_cubic cubics[MAX_VERTICES];
   unsigned char corner[MAX_VERTICES];
   double at[MAX_VERTICES];
   bezier_path p;
@@ -240,12 +240,12 @@ static int slide(const roto_shape *shape, const shape_use *u, const roto_vertex 
   if (fits && at[0] < 0) fits = 0; /* places must ascend from the first */
   if (fits) fits = path_fit(&p, at, corner, n, cubics) == 0;
   for (uint32_t i = 0; i < n && fits; i++) {
-    const cubic *c = &cubics[i < count ? i : count - 1];
+    const roto_cubic *c = &cubics[i < count ? i : count - 1];
     slid[i].x = i < count ? c->x[0] : c->x[3];
     slid[i].y = i < count ? c->y[0] : c->y[3];
   }
   for (uint32_t i = 0; i < count && fits; i++) {
-    const cubic *c = &cubics[i];
+    const roto_cubic *c = &cubics[i];
     roto_vertex *a = &slid[i], *b = &slid[i + 1 < n ? i + 1 : 0];
     a->out_x = c->x[1] - c->x[0];
     a->out_y = c->y[1] - c->y[0];
