@@ -30,6 +30,7 @@ OBJECTS := $(SOURCES:%.c=$(BUILD)/%.o) $(BUILD)/tools/exr_file.o $(BUILD)/roto.o
 TESTS := $(patsubst %.c,$(BUILD)/%,$(wildcard tests/test_*.c))
 TEST_TOOLS := $(BUILD)/tests/make_models $(BUILD)/tests/fuzz_replay $(BUILD)/tests/native # which tests/test_*.sh use
 SCRIPTS := $(wildcard tests/test_*.sh)
+HOST_TOOLS := $(BUILD)/tests/compare_mattes # which tests/hosts/test_*.sh use
 DEMO := $(BUILD)/demo
 
 all: $(BUILD)/roto $(BUILD)/roto-train
@@ -42,7 +43,7 @@ help:
 	@echo "make roto.h        join the parts of runtime/ into roto.h"
 	@echo "make check-asan    the tests under clang's address and undefined-behaviour sanitizers"
 	@echo "make check-tsan    the threaded tests under clang's thread sanitizer"
-	@echo "make check-hosts   our files in the programs they are for: the review page in a browser"
+	@echo "make check-hosts   our files in the programs they are for: Blender, melt, a browser"
 	@echo "make check-slurm   the farm example on a Slurm of one node (installs Slurm; as root)"
 	@echo "make fuzz          90 seconds of fuzzing the readers of models and of ONNX files"
 	@echo "make bench         start-up, inference and training against this machine's peak; PEERS=folder: beside others"
@@ -101,7 +102,7 @@ $(BUILD)/roto-train: $(BUILD)/trainer/main.o $(BUILD)/libroto.a
 $(BUILD)/tests/fuzz_replay.o: tests/fuzz/load.c | $(DEPS)/build.stamp
 	@mkdir -p $(@D)
 	$(COMPILE) -DREPLAY -c -o $@ $<
-$(TESTS) $(TEST_TOOLS): $(BUILD)/tests/%: $(BUILD)/tests/%.o $(BUILD)/libroto.a
+$(TESTS) $(TEST_TOOLS) $(HOST_TOOLS): $(BUILD)/tests/%: $(BUILD)/tests/%.o $(BUILD)/libroto.a
 	$(COMPILE) -o $@ $^ $(LIBS)
 
 $(BUILD)/amalgamate: tools/amalgamate.c | $(DEPS)/build.stamp
@@ -122,7 +123,7 @@ test-programs: all $(TESTS) $(TEST_TOOLS)
 # Tests in other programs, which are large: not part of `make test`.
 $(DEPS)/hosts.stamp: tools/setup.sh | $(DEPS)/build.stamp
 	@sh tools/setup.sh $(DEPS) hosts
-check-hosts: $(DEPS)/hosts.stamp all
+check-hosts: $(DEPS)/hosts.stamp all $(HOST_TOOLS)
 	@tests/run $(BUILD) $(wildcard tests/hosts/test_*.sh)
 
 SANITIZE = $(MAKE) --no-print-directory CC=clang STATIC= test-programs

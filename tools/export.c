@@ -148,9 +148,12 @@ static void choose_keys(const document *doc, export_shape *shape, double toleran
   free(times);
 }
 
-static void read_shot(export_shot *shot, const char *path, const char *names, double tolerance) {
+static void read_shot(export_shot *shot, const char *path, const char *names, double tolerance, double confidence) {
   char message[MESSAGE_SIZE];
   if (document_read(path, &shot->doc, message)) cli_fail(EXIT_INPUT, "%s", message);
+  for (size_t f = 0; f < shot->doc.frame_count; ++f)
+    for (size_t p = 0; p < shot->doc.point_count; ++p)
+      if (shot->doc.frames[f].points[p].confidence < confidence) shot->doc.frames[f].points[p].hidden = 1;
   const cJSON *name = cJSON_GetObjectItemCaseSensitive(shot->doc.template_json, "name");
   if (!shot->name) shot->name = cJSON_IsString(name) ? name->valuestring : "roto";
   shot->shapes = (export_shape *)cli_alloc(shot->doc.shape_count + 1, sizeof *shot->shapes);
@@ -294,7 +297,7 @@ static void report(const export_shot *shot, const export_host *host, const char 
 
 int export_main(int argc, char **argv) {
   const char *to = NULL, *output = NULL, *names = NULL;
-  double tolerance = 0.1;
+  double tolerance = 0.1, confidence = 0;
   int json = 0;
   export_shot shot;
   memset(&shot, 0, sizeof shot);
@@ -306,6 +309,7 @@ int export_main(int argc, char **argv) {
       {"--tolerance", CLI_NUMBER, &tolerance, "PX",
        "leave out keys as long as no point of a shape moves further than this (default 0.1; 0: a key in every frame)"},
       {"--shapes", CLI_STRING, &names, "NAMES", "only these shapes, separated by commas"},
+      {"--confidence", CLI_NUMBER, &confidence, "C", "landmarks less certain than this, 0 to 1, count as hidden (default 0)"},
       {"--name", CLI_STRING, &shot.name, "NAME", "of the layer (default: the template's)"},
       {"--fps", CLI_NUMBER, &shot.fps, "N", "frames a second, for mlt and svg (default 24)"},
       {"--json", CLI_FLAG, &json, NULL, "print the result as one line of JSON"},
@@ -321,7 +325,7 @@ int export_main(int argc, char **argv) {
   if (!output) cli_usage(&command, "expected -o FILE");
   if (!(tolerance >= 0 && tolerance <= 100)) cli_usage(&command, "--tolerance expects 0 to 100 pixels");
   if (!(shot.fps > 0 && shot.fps <= 1000)) cli_usage(&command, "--fps expects a number from 0 to 1000, not 0");
-  read_shot(&shot, argv[0], names, tolerance);
+  read_shot(&shot, argv[0], names, tolerance, confidence);
   if (!shot.doc.frame_count) cli_fail(EXIT_INPUT, "%s: has no frames", argv[0]);
   if (!(host->limits & EXPORT_NO_SHAPES)) {
     for (const char *at = names; at && *at; at += strcspn(at, ","), at += *at == ',') {

@@ -180,30 +180,41 @@ void export_fusion(const export_shot *shot, FILE *out) {
 
 /* ------------------------------------------------------------------ MLT */
 
-/* Each run of frames with the shape is a filter of its own, on a white picture that starts out transparent. */
-static void put_mlt_run(FILE *out, const export_shot *shot, const export_shape *shape, size_t begin, size_t end) {
-  int start = frame_number(shot, begin), first = 1;
+enum { MLT_AWAY = 10 };
+
+/* One key; `away` widths to the left. */
+static void put_mlt_key(FILE *out, const export_shot *shot, const export_shape *shape, size_t f, int frame, int away) {
   double w = shot->doc.width, h = shot->doc.height;
+  fprintf(out, "\n\"%d\":[", frame - first_frame(shot));
+  for (uint32_t i = 0; i < shape->vertex_count; ++i) {
+    const roto_vertex *v = shape->at[f] + i;
+    fprintf(out, "%s[[%.9f,%.9f],[%.9f,%.9f],[%.9f,%.9f]]", i ? "," : "", (v->x + v->in_x) / w - away, (v->y + v->in_y) / h,
+            v->x / w - away, v->y / h, (v->x + v->out_x) / w - away, (v->y + v->out_y) / h);
+  }
+  fputs("]", out);
+}
+
+/* A filter on a white picture that starts out transparent.  Versions differ in whether keys count from the filter's first frame or
+ * the picture's, and the filter has no opacity: so it lasts the whole shot, and a hidden shape waits far outside the frame. */
+static void put_mlt_shape(FILE *out, const export_shot *shot, const export_shape *shape) {
+  const char *comma = "";
   fprintf(
       out,
-      "  <filter in=\"%d\" out=\"%d\">\n   <property name=\"mlt_service\">rotoscoping</property>\n   <property name=\"label\">",
-      start - first_frame(shot),
-      (end < shot->doc.frame_count ? frame_number(shot, end) - 1 : last_frame(shot)) - first_frame(shot));
+      "  <filter in=\"0\" out=\"%d\">\n   <property name=\"mlt_service\">rotoscoping</property>\n   <property name=\"label\">",
+      last_frame(shot) - first_frame(shot));
   put_xml(out, shape->name);
   fprintf(out,
           "</property>\n   <property name=\"mode\">alpha</property>\n   <property name=\"alpha_operation\">max</property>\n"
           "   <property name=\"feather\">%.0f</property>\n   <property name=\"spline\">{",
           fabs(mean_feather(shot, shape)));
-  for (size_t f = begin; f < end; ++f) {
-    if (!shape->key[f]) continue;
-    fprintf(out, "%s\"%d\":[", first ? "" : ",\n", frame_number(shot, f) - start);
-    for (uint32_t i = 0; i < shape->vertex_count; ++i) {
-      const roto_vertex *v = shape->at[f] + i;
-      fprintf(out, "%s[[%.9f,%.9f],[%.9f,%.9f],[%.9f,%.9f]]", i ? "," : "", (v->x + v->in_x) / w, (v->y + v->in_y) / h,
-              v->x / w, v->y / h, (v->x + v->out_x) / w, (v->y + v->out_y) / h);
-    }
-    fputs("]", out);
-    first = 0;
+  for (size_t f = 0; f < shot->doc.frame_count; ++f) {
+    int here = frame_number(shot, f), leaves = f && changes(shape, f) && !shape->at[f],
+        comes = f && changes(shape, f) && shape->at[f];
+    int gap =
+        comes && f > 1 && changes(shape, f - 1) && here - 1 == frame_number(shot, f - 1); /* its one frame has a key already */
+    if (comes && !gap) fputs(comma, out), put_mlt_key(out, shot, shape, f, here - 1, MLT_AWAY), comma = ",";
+    if (leaves) fputs(comma, out), put_mlt_key(out, shot, shape, f - 1, here, MLT_AWAY), comma = ",";
+    if (shape->key[f]) fputs(comma, out), put_mlt_key(out, shot, shape, f, here, 0), comma = ",";
   }
   fputs("}</property>\n  </filter>\n", out);
 }
@@ -224,16 +235,7 @@ void export_mlt(const export_shot *shot, FILE *out) {
           "  <property name=\"resource\">0xffffff00</property>\n  <property name=\"mlt_image_format\">rgba</property>\n"
           "  <property name=\"length\">%d</property>\n",
           length - 1, length, length - 1, length);
-  for (size_t s = 0; s < shot->shape_count; ++s)
-    for (size_t f = 0, end; f < shot->doc.frame_count; f = end) {
-      const export_shape *shape = &shot->shapes[s];
-      for (end = f; end < shot->doc.frame_count && shape->at[end]; ++end) {
-      }
-      if (end > f)
-        put_mlt_run(out, shot, shape, f, end);
-      else
-        ++end;
-    }
+  for (size_t s = 0; s < shot->shape_count; ++s) put_mlt_shape(out, shot, &shot->shapes[s]);
   fprintf(out,
           " </producer>\n <tractor id=\"main\" in=\"0\" out=\"%d\">\n  <multitrack>\n   <track producer=\"black\"/>\n"
           "   <track producer=\"shapes\"/>\n  </multitrack>\n  <transition in=\"0\" out=\"%d\">\n"

@@ -19,7 +19,7 @@ if [ "${2:-}" = test ]; then
   stamp=$deps/test.stamp
 fi
 if [ "${2:-}" = hosts ]; then
-  packages="$packages chromium chromium-driver nodejs fonts-dejavu-core"
+  packages="$packages chromium chromium-driver nodejs fonts-dejavu-core python3 blender melt"
   stamp=$deps/hosts.stamp
 fi
 if [ "${2:-}" = slurm ]; then

@@ -4,6 +4,8 @@
 # One mask layer a shape.  Mask shapes can be keyed only through the operator, so an area is borrowed for it.  Blender fills a
 # spline that runs counter-clockwise exactly and feathers a clockwise one outwards: splines are turned to suit.
 
+import json
+
 import bpy
 
 
@@ -50,6 +52,7 @@ def borrow_area(mask):
 
 
 def add_layer(mask, shot, data, override, offset):
+    """Whether the layer's spline was turned round."""
     scene = bpy.context.scene
     feathered = any(v[6] > 0 for _, vertices in data['keys'] for v in vertices)
     votes = sum(1 if is_clockwise(vertices) else -1 for _, vertices in data['keys'])
@@ -73,7 +76,7 @@ def add_layer(mask, shot, data, override, offset):
     for frame, seen in data['seen']:
         layer.alpha = seen
         layer.keyframe_insert('alpha', frame=frame + offset)
-    return layer
+    return turn
 
 
 def build(shot=None, name=None, offset=0):
@@ -86,8 +89,8 @@ def build(shot=None, name=None, offset=0):
     mask.frame_start, mask.frame_end = shot['first'] + offset, shot['last'] + offset
     override, give_back = borrow_area(mask)
     try:
-        for data in shot['shapes']:
-            add_layer(mask, shot, data, override, offset)
+        turned = [data['name'] for data in shot['shapes'] if add_layer(mask, shot, data, override, offset)]
+        mask['roto_turned'] = json.dumps(turned)  # for who reads the mask back
     finally:
         for layer in mask.layers:
             layer.hide = layer.hide_select = False

@@ -1,0 +1,171 @@
+"""The add-on in Blender itself: blender --background --factory-startup --python blender_addon.py --
+ADDON.py ROTO MODEL SHOT WORK
+
+SHOT is a folder of `roto-train demo`.  Runs the model on the plate from the Movie Clip editor, loads a document with shapes, renders
+its mask, changes a shape by hand as an artist would, sends the correction back.  Pictures go to WORK; ends with `N passed, M failed`."""
+
+import importlib.util
+import json
+import os
+import shutil
+import sys
+
+import bpy
+
+sys.dont_write_bytecode = True
+addon_path, program, model, shot, work = sys.argv[sys.argv.index('--') + 1:]
+here = os.path.dirname(os.path.abspath(__file__))
+sys.path[:0] = [here]
+import render_blender  # noqa: E402
+
+passed = failed = 0
+
+
+def check(condition, what):
+    global passed, failed
+    passed, failed = passed + bool(condition), failed + (not condition)
+    if not condition:
+        print('FAILED: ' + what)
+
+
+# Installed as an artist installs it.
+bpy.ops.preferences.addon_install(filepath=addon_path, overwrite=True)
+name = os.path.splitext(os.path.basename(addon_path))[0]
+bpy.ops.preferences.addon_enable(module=name)
+addon = sys.modules[name]
+bpy.context.preferences.addons[name].preferences.program = program
+check(addon.program() == program, 'the program is found')
+
+images = sorted(f for f in os.listdir(shot) if f.startswith('image-'))
+clip = bpy.data.movieclips.load(os.path.join(shot, images[0]))
+width, height = clip.size
+scene = bpy.context.scene
+window = bpy.context.window_manager.windows[0]
+area = window.screen.areas[0]
+area.type = 'CLIP_EDITOR'
+area.spaces.active.clip = clip
+region = [r for r in area.regions if r.type == 'WINDOW'][0]
+place = dict(window=window, screen=window.screen, area=area, region=region, space_data=area.spaces.active)
+settings = scene.roto
+document = os.path.join(work, 'blender.roto.json')
+
+
+def call(operator, **options):
+    """Result and error text of an operator in the clip editor."""
+    with bpy.context.temp_override(**place):
+        try:
+            return operator('EXEC_DEFAULT', **options), ''
+        except RuntimeError as error:
+            return {'CANCELLED'}, str(error)
+
+
+# What is missing is said.
+settings.document = document
+result, error = call(bpy.ops.roto.run)
+check(result == {'CANCELLED'} and 'no model' in error, 'a missing model is said: %s' % error)
+settings.model = model
+result, error = call(bpy.ops.roto.run)
+check(result == {'CANCELLED'} and 'no crop' in error, 'a missing crop is said: %s' % error)
+settings.crop_file = os.path.join(shot, 'crop.json')
+settings.model = os.path.join(shot, 'crop.json')
+result, error = call(bpy.ops.roto.run)
+check(result == {'CANCELLED'} and 'this is not a .roto model' in error, "the program's own error is shown: %s" % error)
+settings.model = model
+
+# Crop from a mask.
+garbage = bpy.data.masks.new('garbage')
+spline = garbage.layers.new(name='box').splines.new()
+spline.points.add(3)
+side = max(width, height)
+for point, (x, y) in zip(spline.points, ((100, 60), (180, 60), (180, 150), (100, 150))):
+    point.co = point.handle_left = point.handle_right = ((x + (side - width) / 2) / side, (height - y + (side - height) / 2) / side)
+settings.crop_mask = garbage
+check(call(bpy.ops.roto.crop)[0] == {'FINISHED'} and tuple(settings.crop) == (100, 60, 80, 90), 'crop %s' % (tuple(settings.crop),))
+
+# Run: a document, and landmarks as tracks that lie where the document says.
+result, error = call(bpy.ops.roto.run)
+check(result == {'FINISHED'}, 'run: %s' % error)
+doc = json.load(open(document))
+check(doc['plate']['width'] == width and len(doc['frames']) == len(images), '%d frames' % len(doc['frames']))
+first = doc['frames'][0]['frame']
+check(len(clip.tracking.tracks) == len(doc['template']['landmarks']), '%d tracks' % len(clip.tracking.tracks))
+worst = 0
+for index, landmark in enumerate(doc['template']['landmarks']):
+    for frame in doc['frames']:
+        marker = clip.tracking.tracks[landmark['name']].markers.find_frame(frame['frame'] - first + 1)
+        point = frame['points'][index]
+        worst = max(worst, abs(marker.co[0] * width - point['x']), abs((1 - marker.co[1]) * height - point['y']))
+check(worst < 0.01, 'tracks are %.4f px from the document' % worst)
+
+# Shapes: of the run itself where the model draws them, else the shot's truth.
+if not any(frame.get('shapes') for frame in doc['frames']):
+    shutil.copy(os.path.join(shot, 'truth.roto.json'), document)
+    doc = json.load(open(document))
+result, error = call(bpy.ops.roto.load)
+check(result == {'FINISHED'}, 'load: %s' % error)
+masks = [m for m in bpy.data.masks if m.get('roto_document') == document]
+check(len(masks) == 1, '%d masks of the document' % len(masks))
+mask = masks[0]
+names = [shape['name'] for shape in doc['template']['shapes']]
+check([layer.name for layer in mask.layers] == names, 'layers %s' % [layer.name for layer in mask.layers])
+offset = clip.frame_start - first
+before = open(document).read()
+check(addon.write_back(mask, scene, os.path.join(work, 'unchanged.roto.json')) == (0, 0), 'nothing was changed, nothing is an artist\'s')
+check(open(document).read() == before, 'the document is as it was')
+
+closed = [shape['name'] for shape in doc['template']['shapes'] if shape.get('closed', True)]
+for layer in mask.layers:
+    layer.hide_render = layer.name not in closed
+last = doc['frames'][-1]['frame']
+os.makedirs(os.path.join(work, 'run'))
+render_blender.render(mask, width, height, 8, os.path.join(work, 'run'), [first + offset, last + offset])
+
+# An artist moves the left eye in one frame by 3 pixels to the right and 2 up, and hides the right eye in another.
+scene.frame_set(first + 4 + offset)
+for other in mask.layers:
+    other.hide = other.hide_select = other.name != 'left_eye'
+for point in mask.layers['left_eye'].splines[0].points:
+    for what in ('co', 'handle_left', 'handle_right'):
+        x, y = getattr(point, what)
+        setattr(point, what, (x + 3 / side, y + 2 / side))
+    point.select = True
+area.type = 'IMAGE_EDITOR'
+area.spaces.active.mode, area.spaces.active.mask = 'MASK', mask
+region = [r for r in area.regions if r.type == 'WINDOW'][0]
+with bpy.context.temp_override(window=window, screen=window.screen, area=area, region=region):
+    check(bpy.ops.mask.shape_key_insert() == {'FINISHED'}, 'the artist\'s key')
+for other in mask.layers:
+    other.hide = other.hide_select = False
+eye = mask.layers['right_eye']
+for frame, alpha in ((6, 1), (7, 0), (8, 1)):
+    eye.alpha = alpha
+    eye.keyframe_insert('alpha', frame=first + frame + offset)
+area.type = 'CLIP_EDITOR'
+area.spaces.active.clip = clip
+place.update(region=[r for r in area.regions if r.type == 'WINDOW'][0], space_data=area.spaces.active)
+result, error = call(bpy.ops.roto.write_back)
+check(result == {'FINISHED'}, 'write back: %s' % error)
+old, new = json.loads(before), json.load(open(document))
+by_artist = 0
+for was, now in zip(old['frames'], new['frames']):
+    check(was['points'] == now['points'], 'points stay as they were')
+    for shape in names:
+        changed = was['shapes'].get(shape) != now['shapes'].get(shape)
+        expected = (shape == 'left_eye' and now['frame'] == first + 4) or (shape == 'right_eye' and now['frame'] == first + 7)
+        by_artist += changed
+        check(changed == expected or (shape == 'left_eye' and abs(now['frame'] - first - 4) < 3), '%s in frame %d changed: %s' % (
+            shape, now['frame'], changed))
+check(by_artist >= 2, '%d shapes changed' % by_artist)
+moved, source = new['frames'][4]['shapes']['left_eye'], old['frames'][4]['shapes']['left_eye']
+check(moved['origin'] == 'artist', 'the moved eye is an artist\'s')
+for a, b in zip(moved['segments'], source['segments']):
+    for k in (0, 2):
+        check(abs(a[0][k] - b[0][k] - 3) < 0.12 and abs(a[1][k] - b[1][k] + 2) < 0.12, 'moved by 3, -2: %s -> %s' % (b, a))
+    for k in (1, 3):
+        check(abs(a[0][k] - b[0][k]) < 0.25 and abs(a[1][k] - b[1][k]) < 0.25, 'handles stay: %s -> %s' % (b, a))
+hidden = new['frames'][7]['shapes']['right_eye']
+check(hidden.get('visible') is False and hidden['origin'] == 'artist', 'the hidden eye is hidden: %s' % hidden)
+
+bpy.ops.preferences.addon_disable(module=name)
+print('blender_addon: %d passed, %d failed, 0 skipped' % (passed, failed))
+sys.exit(failed > 0)

@@ -1,0 +1,472 @@
+"""roto in Blender: an add-on of one file.  Edit > Preferences > Add-ons > Install, then set where the program `roto` is.
+
+In the sidebar of the Movie Clip and Image editors: choose plate and model, give a rough crop by hand or from a mask, run.
+Landmarks become tracks of the clip, shapes become a mask whose layers are keyed frame by frame and hide where a shape is hidden.
+What an artist changes in that mask goes back into the roto document, marked as an artist's, where no later run overwrites it and
+training finds it.
+
+The work is done by the program `roto` in a process of its own; Blender stays usable, Esc stops it.  The program's error text is
+shown as it is.  What is made of a document is written by `roto export --to blender`, so it is the same as without the add-on."""
+
+bl_info = {
+    'name': 'roto',
+    'author': 'roto',
+    'version': (0, 1, 0),
+    'blender': (3, 4, 0),
+    'location': 'Movie Clip and Image editors > Sidebar > roto',
+    'description': 'Finds landmarks and roto shapes with models trained by roto-train',
+    'category': 'Video Tools',
+}
+
+import json
+import math
+import os
+import runpy
+import shutil
+import subprocess
+import tempfile
+import threading
+
+import bpy
+
+ARTIST_PIXELS = 0.25  # a shape that is further than this from the document was changed by hand; key reduction stays below
+
+
+# ------------------------------------------------------------------ the program
+
+
+def program():
+    addon = bpy.context.preferences.addons.get(__name__)
+    chosen = bpy.path.abspath(addon.preferences.program) if addon and addon.preferences.program else ''
+    return chosen or os.environ.get('ROTO_BIN') or shutil.which('roto') or ''
+
+
+class Job:
+    """A run of the program: its progress in percent, its errors, its end."""
+
+    def __init__(self, *arguments):
+        path = program()
+        if not path or not os.path.isfile(path):
+            raise RuntimeError("the program 'roto' is not there: set its path in the add-on's preferences (found %r)" % path)
+        self.percent, self.lines = 0, []
+        self.process = subprocess.Popen([path] + [str(a) for a in arguments], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                                        stderr=subprocess.STDOUT, universal_newlines=True)
+        self.reader = threading.Thread(target=self.read, daemon=True)
+        self.reader.start()
+
+    def read(self):
+        for line in self.process.stdout:
+            line = line.strip()
+            if line.startswith('Progress: '):
+                self.percent = int(line[len('Progress: '):].rstrip('%'))
+            elif line:
+                self.lines.append(line)
+
+    def running(self):
+        return self.reader.is_alive() or self.process.poll() is None
+
+    def stop(self):
+        self.process.terminate()
+
+    def finish(self):
+        """Waits; raises what the program said went wrong."""
+        self.process.wait()
+        self.reader.join()
+        if self.process.returncode:
+            errors = [line[len('ERROR: '):] for line in self.lines if line.startswith('ERROR: ')]
+            raise RuntimeError('; '.join(errors) or 'roto ended with status %d' % self.process.returncode)
+        return self.lines
+
+
+# ------------------------------------------------------------------ documents, tracks, masks
+
+
+def offset_of(clip, doc):
+    """Scene frame of a plate's frame, minus its number: the clip's first frame is the plate's first."""
+    return clip.frame_start - doc['frames'][0]['frame'] if clip else 0
+
+
+def read_document(path):
+    with open(path, encoding='utf-8') as file:
+        return json.load(file)
+
+
+def add_tracks(clip, doc):
+    """A track of the clip for each landmark; its marker is disabled where the landmark is hidden."""
+    width, height, first = doc['plate']['width'], doc['plate']['height'], doc['frames'][0]['frame']
+    for index, landmark in enumerate(doc['template']['landmarks']):
+        old = clip.tracking.tracks.get(landmark['name'])
+        track = old or clip.tracking.tracks.new(name=landmark['name'], frame=1)
+        for frame in doc['frames']:
+            point = frame['points'][index]
+            marker = track.markers.insert_frame(frame['frame'] - first + 1, co=(point['x'] / width, 1 - point['y'] / height))
+            marker.mute = not point.get('visible', True)
+    return len(doc['template']['landmarks'])
+
+
+def make_mask(document, clip, tolerance):
+    """The document's shapes as a mask, in place of an older one of the same document."""
+    doc = read_document(document)
+    name = 'roto ' + os.path.basename(document).replace('.roto.json', '')
+    folder = tempfile.mkdtemp(prefix='roto')
+    try:
+        script = os.path.join(folder, 'mask.py')
+        Job('export', document, '--to', 'blender', '-o', script, '--tolerance', tolerance).finish()
+        module = runpy.run_path(script)
+    finally:
+        shutil.rmtree(folder)
+    old = bpy.data.masks.get(name)
+    offset = offset_of(clip, doc)
+    mask = module['build'](name=name + ' new', offset=offset)
+    if old:
+        old.user_remap(mask)
+        bpy.data.masks.remove(old)
+    mask.name = name
+    mask['roto_document'], mask['roto_offset'] = document, offset
+    return mask
+
+
+def layer_vertices(mask, layer, doc, turned):
+    """What the layer shows now: [x, y, handle in, handle out (relative), feather] in pixels of the plate, y down."""
+    width, height = doc['plate']['width'], doc['plate']['height']
+    side = max(width, height)
+
+    def pixels(place):
+        return place[0] * side - (side - width) / 2, height - (place[1] * side - (side - height) / 2)
+    vertices = []
+    for point in layer.splines[0].points:
+        (x, y), before, after = pixels(point.co), pixels(point.handle_left), pixels(point.handle_right)
+        if turned:
+            before, after = after, before
+        vertices.append([x, y, before[0] - x, before[1] - y, after[0] - x, after[1] - y, point.weight * side])
+    return vertices[::-1] if turned else vertices
+
+
+def document_vertices(shape, closed):
+    segments = shape['segments']
+    count = len(segments) + (not closed)
+    vertices = [[0.0] * 7 for _ in range(count)]
+    feather = shape.get('feather', 0)
+    for i, (x, y) in enumerate(segments):
+        a, b = vertices[i], vertices[(i + 1) % count]
+        a[0], a[1], a[4], a[5] = x[0], y[0], x[1], y[1]
+        b[0], b[1], b[2], b[3] = x[2], y[2], x[3], y[3]
+    for i, vertex in enumerate(vertices):
+        vertex[6] = feather[i] if isinstance(feather, list) else feather
+    return vertices
+
+
+def apart(a, b, closed):
+    """Largest distance of control points and feather; the handles beyond the ends of an open shape draw nothing."""
+    if len(a) != len(b):
+        return math.inf
+    worst = 0.0
+    for i, (p, q) in enumerate(zip(a, b)):
+        dx, dy = p[0] - q[0], p[1] - q[1]
+        worst = max(worst, math.hypot(dx, dy), abs(p[6] - max(q[6], 0)))
+        if closed or i:
+            worst = max(worst, math.hypot(dx + p[2] - q[2], dy + p[3] - q[3]))
+        if closed or i + 1 < len(a):
+            worst = max(worst, math.hypot(dx + p[4] - q[4], dy + p[5] - q[5]))
+    return worst
+
+
+def to_shape(vertices, closed, old):
+    count = len(vertices)
+    segments = []
+    for i in range(count if closed else count - 1):
+        a, b = vertices[i], vertices[(i + 1) % count]
+        segments.append([[round(n, 3) for n in (a[0], a[4], b[0], b[2])], [round(n, 3) for n in (a[1], a[5], b[1], b[3])]])
+    shape = {'origin': 'artist'}
+    if any(v[6] for v in vertices):
+        shape['feather'] = [round(v[6], 3) for v in vertices]
+    if old.get('width'):
+        shape['width'] = old['width']
+    shape['segments'] = segments
+    return shape
+
+
+def write_back(mask, scene, path=None):
+    """Puts what an artist changed into the document; returns how many shapes of how many frames."""
+    document = mask.get('roto_document')
+    if not document:
+        raise RuntimeError("mask '%s' was not made by roto" % mask.name)
+    doc, offset, now = read_document(document), mask.get('roto_offset', 0), scene.frame_current
+    turned = json.loads(mask.get('roto_turned', '[]'))
+    closed = {shape['name']: shape.get('closed', True) for shape in doc['template']['shapes']}
+    shapes, frames = 0, set()
+    try:
+        for frame in doc['frames']:
+            scene.frame_set(frame['frame'] + offset)
+            for layer in mask.layers:
+                if layer.name not in closed or not layer.splines:
+                    continue
+                old = frame.setdefault('shapes', {}).get(layer.name, {})
+                was_seen, seen = bool(old) and old.get('visible', True), layer.alpha > 0.5
+                if not seen and not was_seen:
+                    continue
+                if not seen:
+                    old.update(visible=False, origin='artist')
+                else:
+                    vertices = layer_vertices(mask, layer, doc, layer.name in turned)
+                    if was_seen and apart(vertices, document_vertices(old, closed[layer.name]), closed[layer.name]) < ARTIST_PIXELS:
+                        continue
+                    frame['shapes'][layer.name] = to_shape(vertices, closed[layer.name], old)
+                shapes += 1
+                frames.add(frame['frame'])
+    finally:
+        scene.frame_set(now)
+    path = path or document
+    with open(path + '.tmp', 'w', encoding='utf-8') as file:
+        json.dump(doc, file, indent=1)
+    os.replace(path + '.tmp', path)
+    return shapes, len(frames)
+
+
+def mask_box(mask, width, height):
+    """The box around a mask in pixels of the plate: x, y, width, height."""
+    side = max(width, height)
+    places = [p for layer in mask.layers for spline in layer.splines for q in spline.points
+              for p in (q.co, q.handle_left, q.handle_right)]
+    if not places:
+        raise RuntimeError("mask '%s' is empty; draw a rough shape around the subject" % mask.name)
+    xs = [p[0] * side - (side - width) / 2 for p in places]
+    ys = [height - (p[1] * side - (side - height) / 2) for p in places]
+    return min(xs), min(ys), max(xs) - min(xs), max(ys) - min(ys)
+
+
+# ------------------------------------------------------------------ settings, operators, panels
+
+
+def models(self, context):
+    """Models in the folders of ROTO_MODEL_PATH; Blender needs the strings to live on."""
+    found = [('FILE', 'File', 'The file below')]
+    for folder in os.environ.get('ROTO_MODEL_PATH', '').split(os.pathsep):
+        if os.path.isdir(folder):
+            found += [(os.path.join(folder, f), f[:-5], folder) for f in sorted(os.listdir(folder)) if f.endswith('.roto')]
+    models.found = found
+    return found
+
+
+class RotoSettings(bpy.types.PropertyGroup):
+    plate: bpy.props.StringProperty(name='Plate', subtype='FILE_PATH',
+                                    description='plates/sh010.####.png, or a folder; empty: the picture of this editor')
+    known_model: bpy.props.EnumProperty(name='Model', items=models, description='From the folders of ROTO_MODEL_PATH')
+    model: bpy.props.StringProperty(name='Model file', subtype='FILE_PATH', description='A .roto file')
+    crop: bpy.props.IntVectorProperty(name='Crop', size=4, description='x, y, width, height around the subject, roughly; y down')
+    crop_file: bpy.props.StringProperty(name='Crops', subtype='FILE_PATH', description='JSON with a rectangle a frame; before Crop')
+    crop_mask: bpy.props.PointerProperty(name='Crop from mask', type=bpy.types.Mask)
+    frames: bpy.props.StringProperty(name='Frames', description='1001-1105,1110x2; empty: all')
+    document: bpy.props.StringProperty(name='Document', subtype='FILE_PATH', description='The .roto.json to write and to read')
+    tolerance: bpy.props.FloatProperty(name='Tolerance', default=0.1, min=0, max=10,
+                                       description='Pixels a shape may move by for fewer keys; 0: a key in every frame')
+    tracks: bpy.props.BoolProperty(name='Landmarks as tracks', default=True)
+    percent: bpy.props.IntProperty(name='Progress', subtype='PERCENTAGE', min=0, max=100)
+
+
+def clip_of(context):
+    return getattr(context.space_data, 'clip', None)
+
+
+def plate_of(context, settings):
+    """A pattern or folder, and the size of the picture if an editor shows it."""
+    if settings.plate:
+        return bpy.path.abspath(settings.plate)
+    picture = clip_of(context) or getattr(context.space_data, 'image', None)
+    if not picture or not picture.filepath:
+        raise RuntimeError('no plate: open it in this editor, or give its pattern')
+    path = bpy.path.abspath(picture.filepath)
+    if picture.source == 'SEQUENCE':
+        folder, name = os.path.split(path)
+        stem, end = os.path.splitext(name)
+        digits = len(stem) - len(stem.rstrip('0123456789'))
+        return os.path.join(folder, stem[:len(stem) - digits] + '#' * digits + end)
+    return path
+
+
+def run_arguments(context, settings):
+    model = settings.model if settings.known_model == 'FILE' else settings.known_model
+    if not model:
+        raise RuntimeError('no model: choose a .roto file')
+    if not settings.document:
+        raise RuntimeError('no document: give the .roto.json to write')
+    arguments = ['run', plate_of(context, settings), '--model', bpy.path.abspath(model), '-o', bpy.path.abspath(settings.document)]
+    if settings.crop_file:
+        arguments += ['--crops', bpy.path.abspath(settings.crop_file)]
+    elif settings.crop[2] > 0 and settings.crop[3] > 0:
+        arguments += ['--crop', ','.join(str(n) for n in settings.crop)]
+    else:
+        raise RuntimeError('no crop: give a rough rectangle, or take it from a mask')
+    if settings.frames:
+        arguments += ['--range', settings.frames]
+    return arguments
+
+
+class ROTO_OT_crop(bpy.types.Operator):
+    """Takes the rough crop from the box around a mask"""
+    bl_idname, bl_label, bl_options = 'roto.crop', 'Crop from mask', {'REGISTER', 'UNDO'}
+
+    def execute(self, context):
+        settings = context.scene.roto
+        picture = clip_of(context) or getattr(context.space_data, 'image', None)
+        size = tuple(picture.size) if picture else (context.scene.render.resolution_x, context.scene.render.resolution_y)
+        try:
+            if not settings.crop_mask:
+                raise RuntimeError('choose a mask around the subject')
+            settings.crop = [int(round(n)) for n in mask_box(settings.crop_mask, *size)]
+        except RuntimeError as error:
+            self.report({'ERROR'}, str(error))
+            return {'CANCELLED'}
+        return {'FINISHED'}
+
+
+class ROTO_OT_run(bpy.types.Operator):
+    """Finds landmarks and shapes in the plate; Esc stops it"""
+    bl_idname, bl_label = 'roto.run', 'Run'
+
+    def start(self, context):
+        settings = context.scene.roto
+        self.clip = clip_of(context)
+        self.job = Job(*run_arguments(context, settings))
+
+    def done(self, context):
+        try:
+            lines = self.job.finish()
+            bpy.ops.roto.load('EXEC_DEFAULT')
+        except RuntimeError as error:
+            self.report({'ERROR'}, str(error))
+            return {'CANCELLED'}
+        self.report({'INFO'}, lines[-1] if lines else 'done')
+        return {'FINISHED'}
+
+    def execute(self, context):
+        try:
+            self.start(context)
+        except RuntimeError as error:
+            self.report({'ERROR'}, str(error))
+            return {'CANCELLED'}
+        return self.done(context)
+
+    def invoke(self, context, event):
+        try:
+            self.start(context)
+        except RuntimeError as error:
+            self.report({'ERROR'}, str(error))
+            return {'CANCELLED'}
+        self.timer = context.window_manager.event_timer_add(0.2, window=context.window)
+        context.window_manager.modal_handler_add(self)
+        return {'RUNNING_MODAL'}
+
+    def modal(self, context, event):
+        if event.type == 'ESC':
+            self.job.stop()
+        elif event.type != 'TIMER':
+            return {'PASS_THROUGH'}
+        context.scene.roto.percent = self.job.percent
+        if context.area:
+            context.area.tag_redraw()
+        if self.job.running():
+            return {'RUNNING_MODAL'}
+        context.window_manager.event_timer_remove(self.timer)
+        context.scene.roto.percent = 0
+        return self.done(context)
+
+
+class ROTO_OT_load(bpy.types.Operator):
+    """Makes a mask of the document's shapes, and tracks of its landmarks"""
+    bl_idname, bl_label, bl_options = 'roto.load', 'Load document', {'REGISTER', 'UNDO'}
+
+    def execute(self, context):
+        settings = context.scene.roto
+        path, clip = bpy.path.abspath(settings.document), clip_of(context)
+        try:
+            doc = read_document(path)
+            made = []
+            if clip and settings.tracks:
+                made.append('%d tracks' % add_tracks(clip, doc))
+            if any(frame.get('shapes') for frame in doc['frames']):
+                mask = make_mask(path, clip, settings.tolerance)
+                if hasattr(context.space_data, 'mask'):
+                    context.space_data.mask = mask
+                made.append("mask '%s'" % mask.name)
+        except (RuntimeError, OSError, ValueError, KeyError) as error:
+            self.report({'ERROR'}, str(error))
+            return {'CANCELLED'}
+        if made:
+            self.report({'INFO'}, 'made ' + ' and '.join(made))
+        else:
+            self.report({'WARNING'}, 'the document has no shapes; open the plate in the Movie Clip editor for its landmarks as tracks')
+        return {'FINISHED'}
+
+
+class ROTO_OT_write_back(bpy.types.Operator):
+    """Puts the shapes changed by hand into the document, as an artist's"""
+    bl_idname, bl_label = 'roto.write_back', 'Send corrections'
+
+    def execute(self, context):
+        settings = context.scene.roto
+        path = bpy.path.abspath(settings.document)
+        masks = [mask for mask in bpy.data.masks if mask.get('roto_document') == path]
+        try:
+            if not masks:
+                raise RuntimeError('%s: there is no mask of this document' % path)
+            shapes, frames = write_back(masks[0], context.scene)
+        except (RuntimeError, OSError, ValueError, KeyError) as error:
+            self.report({'ERROR'}, str(error))
+            return {'CANCELLED'}
+        self.report({'INFO'}, '%s: %d shapes in %d frames are now an artist\'s' % (path, shapes, frames))
+        return {'FINISHED'}
+
+
+class RotoPanel:
+    bl_label, bl_category, bl_region_type = 'roto', 'roto', 'UI'
+
+    def draw(self, context):
+        settings, layout = context.scene.roto, self.layout
+        layout.use_property_split = True
+        for name in ('plate', 'known_model'):
+            layout.prop(settings, name)
+        if settings.known_model == 'FILE':
+            layout.prop(settings, 'model')
+        layout.prop(settings, 'crop')
+        row = layout.row(align=True)
+        row.prop(settings, 'crop_mask')
+        row.operator('roto.crop', text='', icon='CHECKMARK')
+        for name in ('crop_file', 'frames', 'document', 'tolerance', 'tracks'):
+            layout.prop(settings, name)
+        if settings.percent:
+            layout.prop(settings, 'percent', slider=True)
+        layout.operator('roto.run', icon='PLAY')
+        layout.operator('roto.load', icon='IMPORT')
+        layout.operator('roto.write_back', icon='EXPORT')
+
+
+class ROTO_PT_clip(RotoPanel, bpy.types.Panel):
+    bl_space_type = 'CLIP_EDITOR'
+
+
+class ROTO_PT_image(RotoPanel, bpy.types.Panel):
+    bl_space_type = 'IMAGE_EDITOR'
+
+
+class RotoPreferences(bpy.types.AddonPreferences):
+    bl_idname = __name__
+    program: bpy.props.StringProperty(name='Program', subtype='FILE_PATH', description='Empty: $ROTO_BIN, or roto on the PATH')
+
+    def draw(self, context):
+        self.layout.prop(self, 'program')
+
+
+classes = (RotoSettings, ROTO_OT_crop, ROTO_OT_run, ROTO_OT_load, ROTO_OT_write_back, ROTO_PT_clip, ROTO_PT_image, RotoPreferences)
+
+
+def register():
+    for kind in classes:
+        bpy.utils.register_class(kind)
+    bpy.types.Scene.roto = bpy.props.PointerProperty(type=RotoSettings)
+
+
+def unregister():
+    del bpy.types.Scene.roto
+    for kind in reversed(classes):
+        bpy.utils.unregister_class(kind)
