@@ -7,7 +7,8 @@
 # FOLDER/libcjson.a.  Nothing outside FOLDER is changed by that part, and it needs no root.
 #
 # `test` adds what the test suite needs: clang's sanitizers, OpenMP for clang, and Python, node, Lua and xmllint to
-# read what `roto export` writes.  `hosts` adds the programs that `make check-hosts` hands our files to: a browser and its driver.
+# read what `roto export` writes.  `hosts` adds the programs that `make check-hosts` hands our files to: a browser and its driver,
+# Blender and melt.
 # Stamp files make a second run immediate, and an offline one possible once the first has succeeded.
 set -eu
 
