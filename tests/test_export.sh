@@ -67,7 +67,7 @@ expect 0 'no open shapes; .nose_seam. is left out' shot.roto.json --to mlt -o sh
 expect 0 'left_eyebrow. is written with a hard edge' shot.roto.json --to fxs -o shot.fxs
 expect 0 '27 landmarks, 23 frames' shot.roto.json --to nuke-tracker -o tracks.nk
 runs python3 "$root/tests/hosts/check.py" nuke-tracker shot.roto.json tracks.nk 0.01
-sed 's|"confidence": [0-9.]*|"confidence": 0.3|' shot.roto.json >doubt.roto.json
+sed 's|"confidence": [0-9.]*|"confidence": 0.3|g' shot.roto.json >doubt.roto.json
 expect 0 '27 landmarks' doubt.roto.json --to nuke-tracker -o doubt.nk --confidence 0.5
 if grep -q '31 0 }' doubt.nk; then pass; else fail 'uncertain landmarks are no tracks'; fi
 expect 0 'keys_before":150,"keys_after":[0-9]+,"error_px":0' shot.roto.json --to blender -o shot_blender.py --json

@@ -247,6 +247,18 @@ def words_of(text):
     return words
 
 
+def nk_curve(text):
+    """{frame: value} of `curve x1001 12.5 13 x1010 14`: a value without x follows the frame before it."""
+    keys, frame = {}, None
+    for word in text.split()[1:]:
+        if word[0] == 'x':
+            frame = int(word[1:])
+        elif word != 'K':
+            keys[frame] = float(word)
+            frame += 1
+    return keys
+
+
 def check_tracker(path, doc, tolerance):
     """The Tracker has landmarks and no shapes."""
     words = words_of(open(path).read())
@@ -259,20 +271,11 @@ def check_tracker(path, doc, tolerance):
     tracks = [words_of(row) for row in words_of(rows)]
     assert len(tracks) == count and all(len(t) == 31 for t in tracks)
 
-    def curve(text):
-        keys, frame = {}, None
-        for word in text.split()[1:]:
-            if word[0] == 'x':
-                frame = int(word[1:])
-            elif word != 'K':
-                keys[frame] = float(word)
-                frame += 1
-        return keys
     passed = failed = 0
     height = doc['plate']['height']
     landmarks = [landmark['name'] for landmark in doc['template']['landmarks']]
     for track in tracks:
-        enable, x, y = curve(track[0]), curve(track[2]), curve(track[3])
+        enable, x, y = nk_curve(track[0]), nk_curve(track[2]), nk_curve(track[3])
         index = landmarks.index(track[1])
         for frame in doc['frames']:
             p = frame['points'][index]

@@ -1,6 +1,10 @@
 """A strict double of the nuke module: what The Foundry's reference documents of it, as far as roto uses it, and nothing else.
 Anything undocumented, and any argument of another kind, raises, so that what works here has only documented reasons to."""
 
+import queue
+import re
+import threading
+
 
 class Undocumented(Exception):
     pass
@@ -48,13 +52,150 @@ class Undo(Strict):
         undo_groups.append(_open_undo.pop())
 
 
+def main_thread(what):
+    if threading.current_thread() is not threading.main_thread():
+        fail('%s off the main thread' % what)
+
+
+class Knob(Strict):
+    _fields = ('_name', '_label', '_value', '_visible')
+
+    def __init__(self, name, label=''):
+        self._name, self._label, self._value, self._visible = str(name), label, None, True
+
+    def name(self):
+        return self._name
+
+    def value(self):
+        main_thread('Knob.value')
+        return self._value
+
+    def setValue(self, value):
+        main_thread('Knob.setValue')
+        self._value = self._checked(value)
+
+    def _checked(self, value):
+        return value
+
+    def setVisible(self, visible):
+        self._visible = bool(visible)
+
+
+class Tab_Knob(Knob):
+    pass
+
+
+class String_Knob(Knob):
+    def __init__(self, name, label=''):
+        Knob.__init__(self, name, label)
+        self._value = ''
+
+    def _checked(self, value):
+        return value if isinstance(value, str) else fail('expected a string, found %r' % (value,))
+
+
+class File_Knob(String_Knob):
+    pass
+
+
+class Text_Knob(String_Knob):
+    def __init__(self, name, label='', text=''):
+        String_Knob.__init__(self, name, label)
+        self._value = self._checked(text)
+
+
+class Boolean_Knob(Knob):
+    def __init__(self, name, label=''):
+        Knob.__init__(self, name, label)
+        self._value = False
+
+    def _checked(self, value):
+        return value if isinstance(value, bool) else fail('expected a boolean, found %r' % (value,))
+
+
+class Double_Knob(Knob):
+    def __init__(self, name, label=''):
+        Knob.__init__(self, name, label)
+        self._value = 0.0
+
+    def _checked(self, value):
+        return float(number(value))
+
+
+class Enumeration_Knob(Knob):
+    _fields = ('_items',)
+
+    def __init__(self, name, label, items):
+        Knob.__init__(self, name, label)
+        self._items = [str(item) for item in items]
+        self._value = self._items[0]
+
+    def _checked(self, value):
+        if isinstance(value, int):
+            return self._items[value]
+        return value if value in self._items else fail('%r is none of %r' % (value, self._items))
+
+
+class BBox_Knob(Knob):
+    def __init__(self, name, label=''):
+        Knob.__init__(self, name, label)
+        self._value = (0.0, 0.0, 0.0, 0.0)
+
+    def _checked(self, value):
+        return tuple(number(n) for n in value) if len(value) == 4 else fail('a box has four numbers')
+
+    def x(self):
+        return self._value[0]
+
+    def y(self):
+        return self._value[1]
+
+    def r(self):
+        return self._value[2]
+
+    def t(self):
+        return self._value[3]
+
+
+class PyScript_Knob(Knob):
+    def __init__(self, name, label, command):
+        Knob.__init__(self, name, label)
+        self._value = command
+
+
+class TracksKnob(Knob):
+    """Tracker4's table: the columns of all tracks, one after another."""
+    _fields = ('_columns',)
+
+    def __init__(self, columns):
+        Knob.__init__(self, 'tracks')
+        self._columns = columns
+
+    def _curve(self, index):
+        if not 0 <= index < len(self._columns) or self._columns[index] is None:
+            fail('tracks has no animated column %r' % (index,))
+        return self._columns[index]
+
+    def getValueAt(self, time, index):
+        main_thread('getValueAt')
+        return self._curve(index).evaluate(number(time))
+
+    def setValueAt(self, value, time, index):
+        main_thread('setValueAt')
+        self._curve(index).addKey(number(time), number(value))
+
+
 class Node(Strict):
-    _fields = ('_class', '_name', '_knobs')
+    _fields = ('_class', '_name', '_knobs', '_inputs', '_size', '_range')
 
     def __init__(self, kind):
-        self._class, self._name, self._knobs = kind, kind + '1', {}
+        main_thread('making a node')
+        self._class, self._name, self._knobs, self._inputs = kind, kind + '1', {}, {}
+        self._size, self._range = (0, 0), (1, 1)
         if kind in ('Roto', 'RotoPaint'):
             self._knobs['curves'] = rotopaint.CurveKnob('curves', self)
+        if kind == 'Read':
+            self._knobs['file'] = File_Knob('file')
 
     def Class(self):
         return self._class
@@ -65,7 +206,31 @@ class Node(Strict):
     def setName(self, name):
         self._name = str(name)
 
+    def input(self, index):
+        return self._inputs.get(index)
+
+    def setInput(self, index, node):
+        self._inputs[index] = node
+
+    def width(self):
+        return self._size[0]
+
+    def height(self):
+        return self._size[1]
+
+    def firstFrame(self):
+        return self._range[0]
+
+    def lastFrame(self):
+        return self._range[1]
+
+    def addKnob(self, knob):
+        if not isinstance(knob, Knob) or knob.name() in self._knobs:
+            fail('addKnob(%r)' % (knob,))
+        self._knobs[knob.name()] = knob
+
     def __getitem__(self, name):
+        main_thread('node[%r]' % name)
         if name not in self._knobs:
             raise NameError('knob %s does not exist' % name)
         return self._knobs[name]
@@ -74,17 +239,128 @@ class Node(Strict):
 all_nodes = []
 
 
+def createNode(kind):
+    if kind not in ('NoOp', 'Roto', 'Read', 'Dot'):
+        fail('createNode(%r)' % kind)
+    all_nodes.append(Node(kind))
+    return all_nodes[-1]
+
+
 class _Nodes(Strict):
     def __getattr__(self, kind):
-        if kind not in ('Roto', 'NoOp', 'Tracker4'):
-            fail('nuke.nodes.%s' % kind)
-
         def make(**knobs):
-            if knobs:
-                fail('nuke.nodes.%s(%r)' % (kind, knobs))
-            all_nodes.append(Node(kind))
-            return all_nodes[-1]
+            return fail('nuke.nodes.%s(%r)' % (kind, knobs)) if knobs else createNode(kind)
         return make
 
 
 nodes = _Nodes()
+
+
+def toNode(name):
+    main_thread('toNode')
+    found = [node for node in all_nodes if node.name() == name]
+    return found[0] if found else None
+
+
+def nodePaste(path):
+    """A Tracker4 from a .nk file; the last node pasted."""
+    main_thread('nodePaste')
+    import check
+    words = check.words_of(open(path).read())
+    if words[0] != 'Tracker4':
+        fail('nodePaste of %s' % words[0])
+    body = check.words_of(words[1])
+    columns = []
+    for row in check.words_of(check.words_of(body[body.index('tracks') + 1])[2]):
+        for column in check.words_of(row):
+            curve = None
+            if column.startswith('curve'):
+                curve = rotopaint.AnimCurve()
+                for frame, value in check.nk_curve(column).items():
+                    curve.addKey(frame, value)
+            columns.append(curve)
+    all_nodes.append(Node('Tracker4'))
+    all_nodes[-1]._knobs['tracks'] = TracksKnob(columns)
+    all_nodes[-1].setName(body[body.index('name') + 1])
+    return all_nodes[-1]
+
+
+class FrameRanges(Strict):
+    _fields = ('_frames',)
+
+    def __init__(self, ranges):
+        self._frames = []
+        for text in [ranges] if isinstance(ranges, str) else ranges:
+            match = re.match(r'(-?\d+)(?:-(-?\d+)(?:x(\d+))?)?$', text)
+            if not match:
+                raise RuntimeError('not a frame range: %s' % text)
+            first, last, step = int(match.group(1)), int(match.group(2) or match.group(1)), int(match.group(3) or 1)
+            self._frames += list(range(first, last + 1, step))
+
+    def toFrameList(self):
+        return list(self._frames)
+
+
+class ProgressTask(Strict):
+    _fields = ('_name', '_progress')
+    _cancel = False  # a test sets it: the user presses Cancel
+    _shown = []
+
+    def __init__(self, name):
+        self._name, self._progress = str(name), 0
+
+    def setMessage(self, text):
+        str(text)
+
+    def setProgress(self, percent):
+        if type(percent) is not int or not 0 <= percent <= 100:
+            fail('setProgress(%r)' % (percent,))
+        ProgressTask._shown.append(percent)
+
+    def isCancelled(self):
+        return ProgressTask._cancel
+
+
+_messages = []
+_calls = queue.Queue()
+
+
+def message(text):
+    main_thread('message')
+    _messages.append(str(text))
+
+
+def executeInMainThread(call, args=(), kwargs={}):
+    if threading.current_thread() is threading.main_thread():
+        fail('executeInMainThread on the main thread')
+    _calls.put((call, args, kwargs))
+
+
+def _run_until(thread):
+    """What Nuke's event loop does while a thread works."""
+    while thread.is_alive() or not _calls.empty():
+        try:
+            call, args, kwargs = _calls.get(timeout=0.05)
+        except queue.Empty:
+            continue
+        call(*args, **kwargs)
+
+
+class Menu(Strict):
+    _fields = ('_items',)
+
+    def __init__(self):
+        self._items = {}
+
+    def addMenu(self, name):
+        return self._items.setdefault(name, Menu())
+
+    def addCommand(self, name, command):
+        self._items[name] = command
+
+
+_menus = {'Nodes': Menu()}
+
+
+def menu(name):
+    return _menus[name]

@@ -1,0 +1,22 @@
+#!/bin/sh
+# The FeatureDetect node for Nuke: tests/test_nuke.sh FOLDER
+#
+# Nuke stands in as a double (tests/hosts/nuke) that knows what the reference documents and refuses all else: unknown attributes,
+# other arguments, nodes and knobs off the main thread.  The program, the model and the frames are real.
+set -u
+
+bin=$(cd "$1" && pwd)
+here=$(pwd)/tests/hosts
+folder=$(pwd)/tools/nuke
+model=$(pwd)/demo/puppet.roto
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+if ! command -v python3 >/dev/null; then
+  echo 'SKIP the Nuke node: no python3'
+  echo 'test_nuke: 0 passed, 0 failed, 1 skipped'
+  exit 0
+fi
+cd "$work" || exit 1
+"$bin/roto-train" demo -o shot --frames 9 --hold 1 --first-frame 1001 --seed 4201 --size 320x240 >log 2>&1 || cat log
+mkdir work
+python3 "$here/nuke_node.py" "$folder" "$bin/roto" "$model" "$work/shot" "$work/work"
