@@ -393,7 +393,7 @@ void export_nuke_tracker(const export_shot *shot, FILE *out) {
   fprintf(out, "Tracker4 {\ntracks { { 1 %zu %zu }\n{ ", sizeof columns / sizeof *columns, count);
   for (size_t c = 0; c < sizeof columns / sizeof *columns; ++c)
     fprintf(out, "{ %d %d %d %s %s 1 }\n", columns[c].type, columns[c].animates, columns[c].width, columns[c].name,
-            columns[c].name);
+            c ? columns[c].name : "e");
   fputs("}\n{\n", out);
   cJSON_ArrayForEach(landmark, landmarks) {
     const cJSON *name = cJSON_GetObjectItemCaseSensitive(landmark, "name");
