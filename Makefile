@@ -36,7 +36,7 @@ DEMO := $(BUILD)/demo
 all: $(BUILD)/roto $(BUILD)/roto-train
 
 help:
-	@echo "make demo          render a shot, find its landmarks, write document and contact sheet in $(DEMO)"
+	@echo "make demo          render a shot, find its landmarks and shapes, write document, mattes and contact sheet in $(DEMO)"
 	@echo "make test          build and run every test (DATA=folder: on real data too)"
 	@echo "make               build $(BUILD)/roto and $(BUILD)/roto-train"
 	@echo "make demo-train    train the demo's model from nothing"
@@ -147,8 +147,9 @@ demo: all
 	$(BUILD)/roto-train demo -o $(DEMO)/shot --frames 48 --seed 4201
 	$(BUILD)/roto run $(DEMO)/shot --model demo/puppet.roto --crops $(DEMO)/shot/crop.json \
 	  -o $(DEMO)/shot.roto.json --preview $(DEMO)/preview --sheet $(DEMO)/sheet.png
+	$(BUILD)/roto matte $(DEMO)/shot.roto.json -o '$(DEMO)/mattes/{shape}.###.png'
 	$(BUILD)/roto eval $(DEMO)/shot.roto.json --truth $(DEMO)/shot
-	@echo "document $(DEMO)/shot.roto.json, contact sheet $(DEMO)/sheet.png, overlays $(DEMO)/preview/"
+	@echo "document $(DEMO)/shot.roto.json, contact sheet $(DEMO)/sheet.png, overlays $(DEMO)/preview/, mattes $(DEMO)/mattes/"
 
 # The recipe of demo/puppet.roto: 32 shots, judged on 4 others; none has the seed of the demo's shot.
 demo-train: all
@@ -158,6 +159,7 @@ demo-train: all
 	$(BUILD)/roto-train landmarks $(DEMO)-train/shots --validation $(DEMO)-train/held_out --net tiny --epochs 40 \
 	  --evaluate-every 10 --average 0.998 --name puppet27 \
 	  --description "The demo's puppet: 27 landmarks, trained on rendered shots" -o $(DEMO)-train/puppet.roto
+	$(BUILD)/roto-train shapes $(DEMO)-train/shots --validation $(DEMO)-train/held_out -o $(DEMO)-train/puppet.roto
 	for model in demo/puppet.roto $(DEMO)-train/puppet.roto; do \
 	  echo $$model; $(BUILD)/roto-train eval --model $$model --data $(DEMO)-train/held_out; done
 

@@ -4,6 +4,7 @@
 #define ROTO_COMMANDS_H
 
 int run_main(int argc, char **argv);    /* roto run */
+int shapes_main(int argc, char **argv); /* roto shapes */
 int matte_main(int argc, char **argv);  /* roto matte */
 int merge_main(int argc, char **argv);  /* roto merge */
 int export_main(int argc, char **argv); /* roto export */

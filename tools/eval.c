@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "../trainer/metrics.h"
+#include "../trainer/shape_metrics.h"
 #include "cli.h"
 #include "commands.h"
 #include "document.h"
@@ -29,6 +30,31 @@ static void match_frames(const document *doc, const dataset *ds, float *predicte
     }
     free(path);
   }
+}
+
+/* The document's shapes of every annotated frame against the true ones, where both are there. */
+static int compare_shapes(const document *doc, const character *ch, const dataset *ds, shape_metrics *m) {
+  int status = 0, closed;
+  for (size_t k = 0; k < doc->frame_count && status == 0; k++) {
+    char *path = document_frame_path(doc, k);
+    const frame *f = NULL;
+    for (size_t i = 0; i < ds->frame_count && f == NULL; i++)
+      if (strcmp(base_name(path), base_name(ds->frames[i].image_path)) == 0) f = &ds->frames[i];
+    for (size_t s = 0; f != NULL && s < doc->shape_count && status == 0; s++) {
+      const document_shape *found = &doc->frames[k].shapes[s];
+      const char *name = document_shape_name(doc, s, &closed);
+      const frame_shape *drawn = frame_find_shape(f, name);
+      int index = character_find_shape(ch, name);
+      if (found->vertex_count == 0 || found->hidden || drawn == NULL || index < 0) continue;
+      roto_vertex *vertices = cli_alloc(drawn->segment_count + 1, sizeof *vertices);
+      roto_path found_path = {found->vertices, found->vertex_count, closed};
+      roto_path true_path = {vertices, frame_shape_vertices(drawn, closed, vertices), closed};
+      status = shape_metrics_add(m, (uint32_t)index, &found_path, &true_path, NULL, NULL);
+      free(vertices);
+    }
+    free(path);
+  }
+  return status;
 }
 
 int eval_main(int argc, char **argv) {
@@ -62,10 +88,15 @@ int eval_main(int argc, char **argv) {
   float *predicted = cli_alloc(ds.frame_count * doc.point_count * 2, sizeof *predicted);
   match_frames(&doc, &ds, predicted);
   metrics m = metrics_compute(&ch, &ds, predicted, NULL);
+  shape_metrics shapes;
+  if (shape_metrics_init(&shapes, &ch) != 0 || compare_shapes(&doc, &ch, &ds, &shapes) != 0)
+    cli_fail(EXIT_FAILED, "%s: its shapes cannot be compared", argv[0]);
+  shape_metrics_finish(&shapes);
   if (json)
-    metrics_print_json(stdout, &m);
+    metrics_print_json(stdout, &m, &shapes);
   else
-    metrics_print(stdout, &m);
+    metrics_print(stdout, &m, &shapes);
+  shape_metrics_free(&shapes);
   free(predicted);
   free(own);
   dataset_free(&ds);

@@ -10,7 +10,7 @@
 
 #include "cli.h"
 
-enum { DARK = 0x101010, WHITE = 0xffffff, ARTIST = 0x3c82ff };
+enum { DARK = 0x101010, WHITE = 0xffffff, ARTIST = 0x3c82ff, SHAPE = 0x50d0ff };
 
 static canvas make_canvas(int width, int height) {
   canvas c = canvas_create(width, height, DARK);
@@ -60,7 +60,31 @@ static void fill_canvas(canvas *c, const image_file *image) {
   free(band);
 }
 
-canvas preview_frame(const image_file *image, const document_frame *frame, size_t point_count) {
+/* Shapes at the same scale and place. */
+static void draw_shapes(canvas *c, const document *doc, const document_frame *frame, double scale, double dx, double dy) {
+  enum { MOST = 512 };
+  static const double tolerance = 0.25; /* pixels of the canvas */
+  for (size_t i = 0; i < doc->shape_count; ++i) {
+    const document_shape *shape = &frame->shapes[i];
+    roto_path path = {shape->vertices, shape->vertex_count, 0};
+    if (!shape->vertex_count || shape->hidden) continue;
+    document_shape_name(doc, i, &path.closed);
+    for (uint32_t k = 0; k < roto_path_segments(&path); ++k) {
+      roto_cubic cubic = roto_path_segment(&path, k);
+      double points[MOST][2], x = cubic.x[0], y = cubic.y[0];
+      uint32_t count = roto_cubic_flatten(&cubic, tolerance / scale, points, MOST);
+      for (uint32_t n = 0; n < count && count <= MOST; ++n) {
+        canvas_line(c, (float)(x * scale + dx), (float)(y * scale + dy), (float)(points[n][0] * scale + dx),
+                    (float)(points[n][1] * scale + dy), 1.2f,
+                    shape->origin == ORIGIN_ARTIST ? (unsigned)ARTIST : (unsigned)SHAPE, 1);
+        x = points[n][0];
+        y = points[n][1];
+      }
+    }
+  }
+}
+
+canvas preview_frame(const image_file *image, const document *doc, const document_frame *frame) {
   canvas c = make_canvas((int)image->width, (int)image->height);
   fill_canvas(&c, image);
   float left = (float)frame->crop[0], top = (float)frame->crop[1];
@@ -69,7 +93,8 @@ canvas preview_frame(const image_file *image, const document_frame *frame, size_
   canvas_line(&c, right, top, right, bottom, 1, WHITE, 0.6f);
   canvas_line(&c, right, bottom, left, bottom, 1, WHITE, 0.6f);
   canvas_line(&c, left, bottom, left, top, 1, WHITE, 0.6f);
-  draw_points(&c, frame, point_count, 1, 0, 0, fmax(1.5, fmax(frame->crop[2], frame->crop[3]) / 100));
+  draw_shapes(&c, doc, frame, 1, 0, 0);
+  draw_points(&c, frame, doc->point_count, 1, 0, 0, fmax(1.5, fmax(frame->crop[2], frame->crop[3]) / 100));
   return c;
 }
 
@@ -83,8 +108,8 @@ contact_sheet preview_sheet(size_t tiles) {
   return sheet;
 }
 
-void preview_tile(contact_sheet *sheet, size_t index, const image_file *image, const document_frame *frame,
-                  size_t point_count) {
+void preview_tile(contact_sheet *sheet, size_t index, const image_file *image, const document *doc,
+                  const document_frame *frame) {
   const int size = sheet->tile_size - 2; /* a gap between tiles */
   const double margin = 0.15;            /* of the crop, on each side */
   canvas tile = make_canvas(size, size);
@@ -98,7 +123,8 @@ void preview_tile(contact_sheet *sheet, size_t index, const image_file *image, c
   roto_sample(&view, map, ROTO_TRANSFER_SRGB, (uint32_t)size, (uint32_t)size, sample);
   for (size_t i = 0; i < values; ++i) tile.pixels[i] = (uint8_t)(fminf(fmaxf(sample[i], 0), 1) * 255 + 0.5f);
   double scale = 1 / (double)map[0];
-  draw_points(&tile, frame, point_count, scale, -(double)map[2] * scale, -(double)map[5] * scale, 2);
+  draw_shapes(&tile, doc, frame, scale, -(double)map[2] * scale, -(double)map[5] * scale);
+  draw_points(&tile, frame, doc->point_count, scale, -(double)map[2] * scale, -(double)map[5] * scale, 2);
   snprintf(number, sizeof number, "%d", frame->number);
   canvas_rect(&tile, 0, size - 13, (int)canvas_text_width(number, 1) + 8, 13, DARK, 0.7f);
   canvas_text(&tile, 4, (float)size - 10, 1, number, WHITE);

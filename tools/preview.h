@@ -1,7 +1,7 @@
 /* Pictures a person can check a result on: the frame with its landmarks drawn over it, and a contact sheet of a shot.
  *
  * A landmark is a disc with a dark rim, from red (confidence 0) over yellow to green (1); blue if an artist set it, hollow if
- * it is hidden.  The searched rectangle is a thin white frame. */
+ * it is hidden.  Shapes are light blue, those an artist drew blue.  The searched rectangle is a thin white frame. */
 
 #ifndef ROTO_PREVIEW_H
 #define ROTO_PREVIEW_H
@@ -12,7 +12,7 @@
 #include "image_file.h"
 
 /* The whole frame with what was found in it; free .pixels. */
-canvas preview_frame(const image_file *image, const document_frame *frame, size_t point_count);
+canvas preview_frame(const image_file *image, const document *doc, const document_frame *frame);
 
 /* A sheet of `tiles` square tiles, each to be drawn by preview_tile, on several threads if need be; free .pixels. */
 typedef struct contact_sheet {
@@ -21,7 +21,8 @@ typedef struct contact_sheet {
 } contact_sheet;
 contact_sheet preview_sheet(size_t tiles);
 
-/* Tile `index`: what lies around the frame's crop, its landmarks, its number. */
-void preview_tile(contact_sheet *sheet, size_t index, const image_file *image, const document_frame *frame, size_t point_count);
+/* Tile `index`: what lies around the frame's crop, its landmarks and shapes, its number. */
+void preview_tile(contact_sheet *sheet, size_t index, const image_file *image, const document *doc,
+                  const document_frame *frame);
 
 #endif

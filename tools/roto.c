@@ -11,7 +11,8 @@ static const struct {
   const char *name, *summary;
   int (*run)(int argc, char **argv);
 } commands[] = {
-    {"run", "find the landmarks of a shot; write a roto document, previews, a contact sheet", run_main},
+    {"run", "find the landmarks and shapes of a shot; write a roto document, previews, a contact sheet", run_main},
+    {"shapes", "draw the shapes of a roto document anew through its points", shapes_main},
     {"matte", "draw the shapes of a roto document as mattes", matte_main},
     {"merge", "join the documents of a shot that was run in shards", merge_main},
     {"export", "write shapes and landmarks for Nuke, Blender, After Effects, ...", export_main},

@@ -22,6 +22,7 @@
 #include "model_file.h"
 #include "plate.h"
 #include "preview.h"
+#include "shapes.h"
 
 enum { SHEET_TILES = 48 };
 
@@ -186,8 +187,9 @@ static void run_frame(run_job *job, size_t index, run_lane *lane) {
     frame->points[i].confidence = (double)points[i].confidence;
     frame->points[i].error = (double)points[i].error;
   }
+  shapes_predict(&job->doc, job->model.model, session, frame);
   if (job->options->preview) {
-    canvas c = preview_frame(&image, frame, job->doc.point_count);
+    canvas c = preview_frame(&image, &job->doc, frame);
     char *path = preview_path(job, index);
     if (image_write_png(path, c.pixels, (uint32_t)c.width, (uint32_t)c.height, 3, message)) {
       cli_error("%s", message);
@@ -199,7 +201,7 @@ static void run_frame(run_job *job, size_t index, run_lane *lane) {
   size_t count = job->plate.frames.count, tiles = count < SHEET_TILES ? count : SHEET_TILES;
   size_t tile = index * tiles / count; /* the first frame of each of `tiles` equal stretches is shown */
   if (job->options->sheet && (index == 0 || (index - 1) * tiles / count != tile))
-    preview_tile(&job->sheet, tile, &image, frame, job->doc.point_count);
+    preview_tile(&job->sheet, tile, &image, &job->doc, frame);
   image_free(&image);
 }
 
@@ -272,6 +274,14 @@ static size_t settle_missing(run_job *job, missing_policy policy) {
       memcpy(frame.data, last->data, sizeof frame.data);
       memcpy(frame.points, last->points, doc->point_count * sizeof *frame.points);
       for (size_t p = 0; p < doc->point_count; ++p) frame.points[p].origin = ORIGIN_HELD;
+      for (size_t k = 0; k < doc->shape_count; ++k) {
+        const document_shape *shape = &last->shapes[k];
+        if (!shape->vertex_count) continue;
+        frame.shapes[k] = *shape;
+        frame.shapes[k].origin = ORIGIN_HELD;
+        frame.shapes[k].vertices = (roto_vertex *)cli_alloc(shape->vertex_count, sizeof *shape->vertices);
+        memcpy(frame.shapes[k].vertices, shape->vertices, shape->vertex_count * sizeof *shape->vertices);
+      }
     }
     if (job->problems[i] && !hold) {
       document_free_frame(doc, &frame);
@@ -289,6 +299,23 @@ static size_t settle_missing(run_job *job, missing_policy policy) {
 static int by_number(const void *a, const void *b) {
   const document_frame *x = (const document_frame *)a, *y = (const document_frame *)b;
   return (x->number > y->number) - (x->number < y->number);
+}
+
+/* Takes over an artist's work from the older document; shapes then follow the points that an artist set. */
+static void merge_older(run_job *job, const document *older, size_t *kept) {
+  char message[MESSAGE_SIZE];
+  document *doc = &job->doc;
+  roto_session *session = NULL;
+  size_t count = doc->frame_count;
+  document_frame *done = (document_frame *)cli_alloc(count, sizeof *done); /* what this run did, by number */
+  memcpy(done, doc->frames, count * sizeof *done);
+  if (document_merge(doc, older, job->options->output, kept, message)) cli_fail(EXIT_WRITE, "%s", message);
+  if (roto_session_create(job->model.model, NULL, &session) != ROTO_OK) cli_fail(EXIT_FAILED, "out of memory");
+  for (size_t i = 0; i < doc->frame_count; ++i)
+    if (bsearch(&doc->frames[i], done, count, sizeof *done, by_number))
+      shapes_predict(doc, job->model.model, session, &doc->frames[i]);
+  roto_session_free(session);
+  free(done);
 }
 
 static void print_result(const run_job *job, size_t bad, size_t kept, double seconds) {
@@ -343,7 +370,7 @@ int run_main(int argc, char **argv) {
        "looks at a frame until crop and landmarks agree (default 5; 1: crop as given)"},
       {"--range", CLI_STRING, &options.range, "FRAMES", "frames to do: 1001-1105,1110-1200x2 (default: all found)"},
       {"-o", CLI_STRING, &options.output, "FILE", "the roto document to write; an artist's edits in it are kept"},
-      {"--preview", CLI_STRING, &options.preview, "DIR", "write each frame with its landmarks drawn over it"},
+      {"--preview", CLI_STRING, &options.preview, "DIR", "write each frame with its landmarks and shapes drawn over it"},
       {"--sheet", CLI_STRING, &options.sheet, "FILE", "write a contact sheet (PNG, or JPEG by its name) of up to 48 frames"},
       {"--input-transfer", CLI_STRING, &options.transfer, "NAME",
        "srgb, linear, rec709, logc3, slog3, cineon or raw (default: linear for OpenEXR, else srgb)"},
@@ -357,14 +384,15 @@ int run_main(int argc, char **argv) {
       {"--isa", CLI_STRING, &options.isa, "NAME", "at most this instruction set: scalar, avx2, avx512"},
       {"--json", CLI_FLAG, &options.json, NULL, "print the result as JSON; progress goes to stderr"},
   };
-  const cli_command command = {"roto run",
-                               "FRAMES --model FILE (--crop X,Y,W,H | --crops FILE) -o FILE",
-                               "Finds the landmarks of the model in each frame and writes a roto document.\n"
-                               "FRAMES is a pattern (%04d, ####, @@@@, $F4), a folder, or a list of files.",
-                               "roto run 'plates/sh010.####.png' --range 1001-1048 --model puppet.roto --crops crop.json \\\n"
-                               "    -o sh010.roto.json --sheet sh010.png",
-                               table,
-                               sizeof table / sizeof *table};
+  const cli_command command = {
+      "roto run",
+      "FRAMES --model FILE (--crop X,Y,W,H | --crops FILE) -o FILE",
+      "Finds the landmarks of the model in each frame, draws its shapes through them, and writes a roto document.\n"
+      "FRAMES is a pattern (%04d, ####, @@@@, $F4), a folder, or a list of files.",
+      "roto run 'plates/sh010.####.png' --range 1001-1048 --model puppet.roto --crops crop.json \\\n"
+      "    -o sh010.roto.json --sheet sh010.png",
+      table,
+      sizeof table / sizeof *table};
   run_job job;
   char message[MESSAGE_SIZE];
   memset(&job, 0, sizeof job);
@@ -449,7 +477,7 @@ int run_main(int argc, char **argv) {
   if (has_older && older.transfer != job.doc.transfer)
     fprintf(stderr, "WARNING: %s was made with --input-transfer %s, this run with %s\n", options.output,
             transfer_name(older.transfer), transfer_name(job.doc.transfer));
-  if (has_older && document_merge(&job.doc, &older, options.output, &kept, message)) cli_fail(EXIT_WRITE, "%s", message);
+  if (has_older) merge_older(&job, &older, &kept);
   if (options.sheet && image_write(options.sheet, job.sheet.picture.pixels, (uint32_t)job.sheet.picture.width,
                                    (uint32_t)job.sheet.picture.height, 3, message))
     cli_fail(EXIT_WRITE, "%s", message);

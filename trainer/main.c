@@ -101,7 +101,7 @@ static int landmarks_main(int argc, char **argv) {
 
 static int eval_main(int argc, char **argv) {
   const char *model_path = NULL, *data = NULL, *crop = "landmarks", *anchors = NULL, *isa = NULL, *character_path = NULL;
-  int json = 0, threads = 0, worst = 0, mirror = 0;
+  int json = 0, threads = 0, worst = 0, mirror = 0, true_landmarks = 0;
   char message[MESSAGE_SIZE];
   const cli_option options[] = {
       {"--model", CLI_STRING, &model_path, "FILE", "model to measure"},
@@ -110,13 +110,14 @@ static int eval_main(int argc, char **argv) {
       {"--anchors", CLI_STRING, &anchors, "I,J", "the two landmarks whose distance normalises NME"},
       {"--character", CLI_STRING, &character_path, "FILE", "template (default: DATA/character.json, else the model's)"},
       {"--mirror", CLI_FLAG, &mirror, NULL, "look at the mirrored crop too and average"},
+      {"--true-landmarks", CLI_FLAG, &true_landmarks, NULL, "draw the shapes through the true landmarks, not the found ones"},
       {"--worst", CLI_INTEGER, &worst, "N", "list the N frames with the largest NME"},
       {"--threads", CLI_INTEGER, &threads, "N", "threads (default: all allowed)"},
       {"--isa", CLI_STRING, &isa, "NAME", "highest instruction set: scalar, avx2, avx512"},
       {"--json", CLI_FLAG, &json, NULL, "print one JSON object"},
   };
   const cli_command command = {"roto-train eval", "--model M --data DIR",
-                               "Measure a model on annotated shots: NME, MAE by part, jitter.",
+                               "Measure a model on annotated shots: NME, MAE by part, jitter, IoU and contours of the shapes.",
                                "roto-train eval --model puppet.roto --data held_out --json", OPTIONS(options)};
   if (cli_parse(&command, argc, argv) != 0) cli_usage(&command, "unexpected argument '%s'", argv[0]);
   if (model_path == NULL || data == NULL) cli_usage(&command, "--model and --data are needed");
@@ -158,10 +159,21 @@ static int eval_main(int argc, char **argv) {
   double *nme = cli_alloc(ds.frame_count, sizeof *nme);
   if (evaluate_model(cp, model, &ds, crops, mirror, predicted, NULL, message) != 0) cli_fail(EXIT_FAILED, "%s", message);
   metrics m = metrics_compute(&ch, &ds, predicted, nme);
+  shape_metrics shapes;
+  for (size_t i = 0; true_landmarks && i < ds.frame_count; i++)
+    for (uint32_t k = 0; k < ds.landmark_count; k++) {
+      const frame *f = &ds.frames[i];
+      int known = f->valid[k] || f->hidden[k];
+      for (size_t n = 0; n < 2; n++) predicted[(i * ds.landmark_count + k) * 2 + n] = known ? f->points[2 * k + n] : NAN;
+    }
+  if (shape_metrics_init(&shapes, &ch) != 0 || shape_metrics_model(&shapes, model, &ch, &ds, predicted, message) != 0)
+    cli_fail(EXIT_FAILED, "%s", message);
+  shape_metrics_finish(&shapes);
   if (json)
-    metrics_print_json(stdout, &m);
+    metrics_print_json(stdout, &m, &shapes);
   else
-    metrics_print(stdout, &m);
+    metrics_print(stdout, &m, &shapes);
+  shape_metrics_free(&shapes);
   for (int k = 0; k < worst; k++) {
     size_t w = 0;
     for (size_t i = 0; i < ds.frame_count; i++)
@@ -214,7 +226,7 @@ static const struct {
   const char *summary;
 } commands[] = {
     {"landmarks", landmarks_main, "train a landmark model on annotated shots"},
-    {"shapes", shapes_main, "train the networks that draw shapes through the landmarks"},
+    {"shapes", shape_model_main, "train the networks that draw shapes through the landmarks"},
     {"eval", eval_main, "measure a model on annotated shots"},
     {"experiment", experiment_main, "the paper's tables on shots of one's own"},
     {"import", import_main, "make a model of a network trained elsewhere (ONNX)"},

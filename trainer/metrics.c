@@ -1,6 +1,7 @@
 /* See metrics.h. */
 
 #include "metrics.h"
+#include "shape_metrics.h"
 
 #include <math.h>
 #include <string.h>
@@ -73,13 +74,14 @@ metrics metrics_compute(const character *ch, const dataset *ds, const float *pre
   return m;
 }
 
-void metrics_print(FILE *out, const metrics *m) {
+void metrics_print(FILE *out, const metrics *m, const shape_metrics *shapes) {
   fprintf(out, "frames    %zu (%zu failed)\n", m->frames, m->failed);
   fprintf(out, "NME       %.3f %% of the distance from %s to %s; %.2f %% of the frames above 10 %%\n", m->nme_percent,
           m->anchors[0], m->anchors[1], m->fr10_percent);
   fprintf(out, "MAE       %.3f px total (|dx|+|dy|, summed over the parts:", m->mae_total_px);
   for (uint32_t k = 0; k < m->part_count; k++) fprintf(out, " %s %.3f", m->part_names[k], m->mae_px[k]);
   fprintf(out, ")\njitter    %.3f px (RMS change of the error between consecutive frames)\n", m->jitter_px);
+  if (shapes != NULL) shape_metrics_print(out, shapes);
 }
 
 void print_json_text(FILE *out, const char *text) {
@@ -95,7 +97,7 @@ void print_json_text(FILE *out, const char *text) {
   fputc('"', out);
 }
 
-void metrics_print_json(FILE *out, const metrics *m) {
+void metrics_print_json(FILE *out, const metrics *m, const shape_metrics *shapes) {
   fprintf(out, "{\"frames\":%zu,\"failed\":%zu,\"nme_percent\":%.6g,\"fr10_percent\":%.6g,\"anchors\":[", m->frames, m->failed,
           m->nme_percent, m->fr10_percent);
   for (int k = 0; k < 2; k++) {
@@ -107,5 +109,7 @@ void metrics_print_json(FILE *out, const metrics *m) {
     print_json_text(out, m->part_names[k]);
     fprintf(out, ":%.6g,", m->mae_px[k]);
   }
-  fprintf(out, "\"total\":%.6g},\"jitter_px\":%.6g}\n", m->mae_total_px, m->jitter_px);
+  fprintf(out, "\"total\":%.6g},\"jitter_px\":%.6g", m->mae_total_px, m->jitter_px);
+  if (shapes != NULL) shape_metrics_print_json(out, shapes);
+  fputs("}\n", out);
 }

@@ -8,6 +8,8 @@
 #include "../model_format/roto_format.h"
 #include "dataset.h"
 
+struct shape_metrics; /* shape_metrics.h */
+
 typedef struct metrics {
   size_t frames, failed;             /* evaluated; without a prediction */
   double nme_percent;                /* mean over frames of: mean point distance / distance of the two anchors, percent */
@@ -24,8 +26,9 @@ typedef struct metrics {
  * without prediction.  Only valid landmarks count.  `frame_nme`, if not NULL, receives each frame's NME in percent. */
 metrics metrics_compute(const character *ch, const dataset *ds, const float *predicted, double *frame_nme);
 
-void metrics_print(FILE *out, const metrics *m);      /* a table for people */
-void metrics_print_json(FILE *out, const metrics *m); /* one object on one line */
+/* A table for people, and one object on one line; with figures of shapes where some were compared (NULL: none). */
+void metrics_print(FILE *out, const metrics *m, const struct shape_metrics *shapes);
+void metrics_print_json(FILE *out, const metrics *m, const struct shape_metrics *shapes);
 
 /* A text as JSON has it, quotes and all: a name may hold anything. */
 void print_json_text(FILE *out, const char *text);

@@ -25,16 +25,17 @@ enum { CURVE_POINTS = 5, LEAST_FRAMES = 4, MAX_LANDMARKS = ROTO_MAX_SHAPE_LANDMA
 
 shape_options shape_defaults(void) {
   shape_options o = {0};
-  o.blocks = 3;
-  o.width = 64;
-  o.steps = 3000;
+  o.blocks = 2;
+  o.width = 32;
+  o.steps = 2000;
   o.batch = 64;
   o.rate = 2e-3;
   o.weight_decay = 0.01;
   o.gamma = 1;
   o.curve = 10;
-  o.slides = 2;
-  o.warp = 0.05;
+  o.slides = 1;
+  o.warp = 0.02;
+  o.noise = 0.01;
   o.seed = 1;
   return o;
 }
@@ -132,10 +133,9 @@ typedef struct sample {
 typedef struct training {
   const shape_options *o;
   compute *cp;
-  uint32_t landmark_count, vertex_count, place_count, output_count;
+  uint32_t landmark_count, own_count, vertex_count, place_count, output_count; /* own: landmarks of the shape itself, first */
   int closed;
-  int place_of[MAX_VERTICES];    /* which output place the vertex is, or -1 */
-  int landmark_of[MAX_VERTICES]; /* which landmark it stands on, or -1 */
+  int place_of[MAX_VERTICES]; /* which output place the vertex is, or -1 */
   sample *samples;
   size_t sample_count, sample_room;
   network net;
@@ -287,8 +287,8 @@ static int warp_sample(const training *t, const sample *from, rng *r, sample *to
   *to = *from;
   to->vertices = vertices;
   memcpy(vertices, from->vertices, t->vertex_count * sizeof *vertices);
-  for (int k = 0; k < 2; k++)
-    for (int i = 0; i < 5; i++) c[k][i] = t->o->warp * (double)rng_normal(r) * (i < 2 ? 1 : 0.5);
+  for (int k = 0; k < 2; k++) /* landmarks of other shapes are a few units away: bends are small */
+    for (int i = 0; i < 5; i++) c[k][i] = t->o->warp * (double)rng_normal(r) * (i < 2 ? 1 : 0.05);
   for (uint32_t i = 0; i < t->landmark_count; i++) {
     double x = to->landmarks[i][0], y = to->landmarks[i][1];
     for (int k = 0; k < 2; k++)
@@ -305,7 +305,10 @@ static int warp_sample(const training *t, const sample *from, rng *r, sample *to
       v->out[k] += by_x * out[0] + by_y * out[1];
     }
   }
-  return normalize(t, to);
+  if (!normalize(t, to)) return 0;
+  for (uint32_t i = t->own_count; i < t->landmark_count; i++) /* no vertex stands on them: their errors are to be forgiven */
+    for (int k = 0; k < 2; k++) to->landmarks[i][k] += t->o->noise * (double)rng_normal(r);
+  return 1;
 }
 
 static void fill_input(const training *t, const sample *s, real *input) {
@@ -478,6 +481,20 @@ typedef struct plan {
   uint32_t shape_count, network_count;
 } plan;
 
+/* A vertex that is no landmark hangs in the air: how thick a brow is depends on how the head is turned, which its own lower edge
+ * hardly tells.  So a shape with such vertices also sees all other landmarks, unless too many frames lack one. */
+static void add_context(const dataset *ds, int skip_shot, const roto_shape *shape, shape_use *u) {
+  size_t frames = count_frames(ds, skip_shot, shape, u);
+  uint32_t own = u->landmark_count, places = 0;
+  for (uint32_t i = 0; i < shape->vertex_count; i++) places += shape->vertices[i] < 0;
+  for (uint32_t l = 0; l < ds->landmark_count && places > 0; l++) {
+    uint32_t k = 0;
+    while (k < own && u->landmarks[k] != l) k++;
+    if (k == own && u->landmark_count < MAX_LANDMARKS) u->landmarks[u->landmark_count++] = l;
+  }
+  if (2 * count_frames(ds, skip_shot, shape, u) < frames) u->landmark_count = own;
+}
+
 static void make_plan(const shape_options *o, const roto_model *model, const dataset *ds, int skip_shot, plan *p) {
   p->shape_count = roto_get_info(model)->shape_count;
   p->uses = cli_alloc(p->shape_count + 1, sizeof *p->uses);
@@ -488,6 +505,7 @@ static void make_plan(const shape_options *o, const roto_model *model, const dat
     roto_get_shape(model, i, &shape);
     u->network = ROTO_NONE;
     order_landmarks(ds, skip_shot, &shape, u);
+    add_context(ds, skip_shot, &shape, u);
     int fits = u->landmark_count >= 2 && shape.vertex_count <= MAX_VERTICES && shape.vertex_count >= 2;
     if (!fits || count_frames(ds, skip_shot, &shape, u) < LEAST_FRAMES) {
       if (!o->quiet) printf("shape %s is not trained: expected %d frames or more that show it\n", shape.name, LEAST_FRAMES);
@@ -499,6 +517,7 @@ static void make_plan(const shape_options *o, const roto_model *model, const dat
       const shape_use *twin = &p->uses[p->originals[k]];
       u->network = k;
       u->mirrored = 1;
+      u->landmark_count = twin->landmark_count;
       for (uint32_t n = 0; n < u->landmark_count; n++) {
         roto_landmark landmark;
         roto_get_landmark(model, twin->landmarks[n], &landmark);
@@ -585,6 +604,9 @@ static void start_training(training *t, compute *cp, const shape_options *o, con
   t->vertex_count = shape->vertex_count;
   t->closed = shape->closed;
   for (uint32_t i = 0; i < t->vertex_count; i++) t->place_of[i] = shape->vertices[i] < 0 ? (int)t->place_count++ : -1;
+  for (uint32_t k = 0; k < t->landmark_count; k++)
+    for (uint32_t i = 0; i < t->vertex_count; i++)
+      if (shape->vertices[i] == (int32_t)u->landmarks[k]) t->own_count = k + 1;
   t->output_count = 2 * t->place_count + 4 * t->vertex_count;
 }
 
@@ -674,7 +696,7 @@ int shape_train(compute *cp, const shape_options *o, const roto_model *model, co
 
 /* ---- the command ---- */
 
-int shapes_main(int argc, char **argv) {
+int shape_model_main(int argc, char **argv) {
   shape_options o = shape_defaults();
   const char *output = NULL, *landmarks = NULL, *held_out = NULL, *validation = NULL;
   int threads = cli_default_threads();
@@ -684,16 +706,17 @@ int shapes_main(int argc, char **argv) {
       {"--landmarks", CLI_STRING, &landmarks, "FILE", "landmark model that gets the shapes (default: the file of -o itself)"},
       {"--hold-out", CLI_STRING, &held_out, "SHOT", "do not train on this shot of DATA, measure on it"},
       {"--validation", CLI_STRING, &validation, "DIR", "shots to measure on"},
-      {"--blocks", CLI_INTEGER, &o.blocks, "N", "blocks of a network (default 3)"},
-      {"--width", CLI_INTEGER, &o.width, "N", "results of its layers, a multiple of 16 (default 64)"},
-      {"--steps", CLI_INTEGER, &o.steps, "N", "training steps of a network (default 3000)"},
+      {"--blocks", CLI_INTEGER, &o.blocks, "N", "blocks of a network (default 2)"},
+      {"--width", CLI_INTEGER, &o.width, "N", "results of its layers, a multiple of 16 (default 32)"},
+      {"--steps", CLI_INTEGER, &o.steps, "N", "training steps of a network (default 2000)"},
       {"--batch", CLI_INTEGER, &o.batch, "N", "samples a step (default 64)"},
       {"--rate", CLI_NUMBER, &o.rate, "R", "highest learning rate (default 2e-3)"},
       {"--decay", CLI_NUMBER, &o.weight_decay, "W", "AdamW's weight decay (default 0.01)"},
       {"--gamma", CLI_NUMBER, &o.gamma, "G", "weight of the L1 loss (default 1)"},
       {"--curve", CLI_NUMBER, &o.curve, "W", "weight of the distance between the curves (default 10)"},
-      {"--slides", CLI_INTEGER, &o.slides, "N", "copies of each shape with its landmarks slid along it (default 2)"},
-      {"--warp", CLI_NUMBER, &o.warp, "W", "size of the warps (default 0.05)"},
+      {"--slides", CLI_INTEGER, &o.slides, "N", "copies of each shape with its landmarks slid along it (default 1)"},
+      {"--warp", CLI_NUMBER, &o.warp, "W", "size of the warps (default 0.02)"},
+      {"--noise", CLI_NUMBER, &o.noise, "N", "error of other shapes' landmarks, in units of the shape (default 0.01)"},
       {"--no-share", CLI_FLAG, &o.no_share, NULL, "a network for each shape, even if two mirror each other"},
       {"--seed", CLI_INTEGER, &o.seed, "N", "of weights and augmentation (default 1)"},
       {"--threads", CLI_INTEGER, &threads, "N", "threads (default: all allowed)"},

@@ -20,6 +20,7 @@ typedef struct shape_options {
   double rate, weight_decay, gamma, curve;
   int slides;   /* re-vectorizations of each annotated shape with its landmarks slid along the contour */
   double warp;  /* size of the warps: deviation of their coefficients */
+  double noise; /* deviation of the landmarks of other shapes, in units of this one */
   int no_share; /* 1: one network for each shape, even if two mirror each other */
   int seed;
   int quiet;
@@ -34,6 +35,6 @@ int shape_train(compute *cp, const shape_options *o, const roto_model *model, co
                 const dataset *ds, int skip_shot, unsigned char **bytes, size_t *size, char *message);
 
 /* `roto-train shapes` */
-int shapes_main(int argc, char **argv);
+int shape_model_main(int argc, char **argv);
 
 #endif
