@@ -4361,19 +4361,19 @@ static float rotoi_shape_limit(double v) {
   return v < -100 ? -100.0f : v > 100 ? 100.0f : (float)v;
 }
 
-/* Draw a shape through its own landmarks, `own`, in the order of its list.  The frame: canonical (u, v) is middle + u * along + v *
- * across in the picture, mirrored if the shape is. */
-static void rotoi_draw_shape(const rotoi_shapes *shapes, uint32_t index, const roto_point *own, float *workspace,
+/* Draw a shape through its own landmarks, `own`, in the order of its list, in a picture whose pixels are `aspect` times as wide as
+ * high.  The frame: canonical (u, v) is middle + u * along + v * across in the picture of square pixels, mirrored if the shape is. */
+static void rotoi_draw_shape(const rotoi_shapes *shapes, uint32_t index, double aspect, const roto_point *own, float *workspace,
                              roto_vertex *vertices) {
   const rotoi_shape *shape = &shapes->shapes[index];
   const rotoi_shape_net *net = shape->net;
   float *input = workspace + net->width, *hidden = workspace + shape->hidden, *output = workspace + shape->output;
-  const double sign = shape->use.mirrored ? -1 : 1;
-  const double dx = sign * ((double)own[1].x - (double)own[0].x), dy = (double)own[1].y - (double)own[0].y;
-  const double mx = sign * ((double)own[0].x + (double)own[1].x) / 2, my = ((double)own[0].y + (double)own[1].y) / 2;
+  const double stretch = shape->use.mirrored ? -aspect : aspect;
+  const double dx = stretch * ((double)own[1].x - (double)own[0].x), dy = (double)own[1].y - (double)own[0].y;
+  const double mx = stretch * ((double)own[0].x + (double)own[1].x) / 2, my = ((double)own[0].y + (double)own[1].y) / 2;
   const double square = dx * dx + dy * dy, inverse = square < 1e-12 ? 0 : 1 / square;
   for (uint32_t i = 0; i < net->landmarks; ++i) {
-    const double x = sign * (double)own[i].x - mx, y = (double)own[i].y - my;
+    const double x = stretch * (double)own[i].x - mx, y = (double)own[i].y - my;
     input[2 * i] = rotoi_shape_limit((x * dx + y * dy) * inverse);
     input[2 * i + 1] = rotoi_shape_limit((dx * y - dy * x) * inverse);
   }
@@ -4399,7 +4399,7 @@ static void rotoi_draw_shape(const rotoi_shapes *shapes, uint32_t index, const r
     roto_vertex *vertex = &vertices[v];
     memset(vertex, 0, sizeof *vertex);
     if (shape->vertices[v] < 0) {
-      vertex->x = sign * (mx + (double)place[0] * dx - (double)place[1] * dy);
+      vertex->x = (mx + (double)place[0] * dx - (double)place[1] * dy) / stretch;
       vertex->y = my + (double)place[0] * dy + (double)place[1] * dx;
       place += 2;
     } else {
@@ -4408,16 +4408,16 @@ static void rotoi_draw_shape(const rotoi_shapes *shapes, uint32_t index, const r
       vertex->x = (double)own[k].x;
       vertex->y = (double)own[k].y;
     }
-    vertex->in_x = sign * ((double)in[0] * dx - (double)in[1] * dy);
+    vertex->in_x = ((double)in[0] * dx - (double)in[1] * dy) / stretch;
     vertex->in_y = (double)in[0] * dy + (double)in[1] * dx;
-    vertex->out_x = sign * ((double)out[0] * dx - (double)out[1] * dy);
+    vertex->out_x = ((double)out[0] * dx - (double)out[1] * dy) / stretch;
     vertex->out_y = (double)out[0] * dy + (double)out[1] * dx;
   }
 }
 
 /* See roto_predict_shape. */
-static roto_status rotoi_predict_shape(const rotoi_shapes *shapes, uint32_t index, const roto_point *points, float *workspace,
-                                       roto_vertex *vertices) {
+static roto_status rotoi_predict_shape(const rotoi_shapes *shapes, uint32_t index, double aspect, const roto_point *points,
+                                       float *workspace, roto_vertex *vertices) {
   const float most = 1e9f;
   roto_point own[ROTO_MAX_SHAPE_LANDMARKS];
   if (index >= shapes->count || !shapes->shapes[index].net) return ROTO_ERR_ARGUMENT;
@@ -4426,7 +4426,7 @@ static roto_status rotoi_predict_shape(const rotoi_shapes *shapes, uint32_t inde
     own[i] = points[shape->landmarks[i]];
     if (!(own[i].x > -most && own[i].x < most && own[i].y > -most && own[i].y < most)) return ROTO_ERR_ARGUMENT;
   }
-  rotoi_draw_shape(shapes, index, own, workspace, vertices);
+  rotoi_draw_shape(shapes, index, aspect, own, workspace, vertices);
   return ROTO_OK;
 }
 
@@ -4656,7 +4656,8 @@ ROTO_API roto_status roto_session_create(const roto_model *model, const roto_ses
   *session = NULL;
   if (!model || !rotoi_allocator_valid(&options->allocator) || (uintptr_t)options->memory % 64) return ROTO_ERR_ARGUMENT;
   if (!options->profile.clock != !options->profile.step) return ROTO_ERR_ARGUMENT;
-  if (options->pixel_aspect != 0 && !(options->pixel_aspect > 0.01f && options->pixel_aspect < 100.0f)) return ROTO_ERR_ARGUMENT;
+  if (options->pixel_aspect != 0 && !(options->pixel_aspect > 0.01f && options->pixel_aspect < 100.0f))
+    return ROTO_ERR_ARGUMENT;
   if (options->memory && options->memory_size < model->info.session_size) return ROTO_ERR_MEMORY;
   void *block = options->memory ? options->memory : rotoi_alloc(&options->allocator, model->info.session_size);
   if (!block) return ROTO_ERR_MEMORY;
@@ -4837,7 +4838,8 @@ ROTO_API roto_status roto_find_landmarks_near(roto_session *session, const roto_
 ROTO_API roto_status roto_predict_shape(roto_session *session, uint32_t index, const roto_point *points,
                                         roto_vertex *vertices) {
   if (!session || !points || !vertices) return ROTO_ERR_ARGUMENT;
-  return rotoi_predict_shape(&session->model->shapes, index, points, (float *)(void *)session->values, vertices);
+  return rotoi_predict_shape(&session->model->shapes, index, (double)session->pixel_aspect, points,
+                             (float *)(void *)session->values, vertices);
 }
 
 ROTO_API roto_status roto_find_shapes(roto_session *session, const roto_point *points, roto_vertex *vertices) {
@@ -4866,7 +4868,7 @@ static float rotoi_selftest_shapes(const roto_model *model, float *workspace, fl
       points[k].x = rotoi_test_output(file, shape->landmarks[k] * floats);
       points[k].y = rotoi_test_output(file, shape->landmarks[k] * floats + 1);
     }
-    rotoi_draw_shape(&model->shapes, i, points, workspace, found);
+    rotoi_draw_shape(&model->shapes, i, 1, points, workspace, found);
     for (uint32_t v = 0; v < shape->vertex_count; ++v, expected += 24) {
       const roto_vertex *f = &found[v];
       const double values[6] = {f->x, f->y, f->in_x, f->in_y, f->out_x, f->out_y};

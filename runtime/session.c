@@ -231,7 +231,8 @@ ROTO_API roto_status roto_session_create(const roto_model *model, const roto_ses
   *session = NULL;
   if (!model || !rotoi_allocator_valid(&options->allocator) || (uintptr_t)options->memory % 64) return ROTO_ERR_ARGUMENT;
   if (!options->profile.clock != !options->profile.step) return ROTO_ERR_ARGUMENT;
-  if (options->pixel_aspect != 0 && !(options->pixel_aspect > 0.01f && options->pixel_aspect < 100.0f)) return ROTO_ERR_ARGUMENT;
+  if (options->pixel_aspect != 0 && !(options->pixel_aspect > 0.01f && options->pixel_aspect < 100.0f))
+    return ROTO_ERR_ARGUMENT;
   if (options->memory && options->memory_size < model->info.session_size) return ROTO_ERR_MEMORY;
   void *block = options->memory ? options->memory : rotoi_alloc(&options->allocator, model->info.session_size);
   if (!block) return ROTO_ERR_MEMORY;
@@ -412,7 +413,8 @@ ROTO_API roto_status roto_find_landmarks_near(roto_session *session, const roto_
 ROTO_API roto_status roto_predict_shape(roto_session *session, uint32_t index, const roto_point *points,
                                         roto_vertex *vertices) {
   if (!session || !points || !vertices) return ROTO_ERR_ARGUMENT;
-  return rotoi_predict_shape(&session->model->shapes, index, points, (float *)(void *)session->values, vertices);
+  return rotoi_predict_shape(&session->model->shapes, index, (double)session->pixel_aspect, points,
+                             (float *)(void *)session->values, vertices);
 }
 
 ROTO_API roto_status roto_find_shapes(roto_session *session, const roto_point *points, roto_vertex *vertices) {
@@ -441,7 +443,7 @@ static float rotoi_selftest_shapes(const roto_model *model, float *workspace, fl
       points[k].x = rotoi_test_output(file, shape->landmarks[k] * floats);
       points[k].y = rotoi_test_output(file, shape->landmarks[k] * floats + 1);
     }
-    rotoi_draw_shape(&model->shapes, i, points, workspace, found);
+    rotoi_draw_shape(&model->shapes, i, 1, points, workspace, found);
     for (uint32_t v = 0; v < shape->vertex_count; ++v, expected += 24) {
       const roto_vertex *f = &found[v];
       const double values[6] = {f->x, f->y, f->in_x, f->in_y, f->out_x, f->out_y};

@@ -182,19 +182,19 @@ static float rotoi_shape_limit(double v) {
   return v < -100 ? -100.0f : v > 100 ? 100.0f : (float)v;
 }
 
-/* Draw a shape through its own landmarks, `own`, in the order of its list.  The frame: canonical (u, v) is middle + u * along + v *
- * across in the picture, mirrored if the shape is. */
-static void rotoi_draw_shape(const rotoi_shapes *shapes, uint32_t index, const roto_point *own, float *workspace,
+/* Draw a shape through its own landmarks, `own`, in the order of its list, in a picture whose pixels are `aspect` times as wide as
+ * high.  The frame: canonical (u, v) is middle + u * along + v * across in the picture of square pixels, mirrored if the shape is. */
+static void rotoi_draw_shape(const rotoi_shapes *shapes, uint32_t index, double aspect, const roto_point *own, float *workspace,
                              roto_vertex *vertices) {
   const rotoi_shape *shape = &shapes->shapes[index];
   const rotoi_shape_net *net = shape->net;
   float *input = workspace + net->width, *hidden = workspace + shape->hidden, *output = workspace + shape->output;
-  const double sign = shape->use.mirrored ? -1 : 1;
-  const double dx = sign * ((double)own[1].x - (double)own[0].x), dy = (double)own[1].y - (double)own[0].y;
-  const double mx = sign * ((double)own[0].x + (double)own[1].x) / 2, my = ((double)own[0].y + (double)own[1].y) / 2;
+  const double stretch = shape->use.mirrored ? -aspect : aspect;
+  const double dx = stretch * ((double)own[1].x - (double)own[0].x), dy = (double)own[1].y - (double)own[0].y;
+  const double mx = stretch * ((double)own[0].x + (double)own[1].x) / 2, my = ((double)own[0].y + (double)own[1].y) / 2;
   const double square = dx * dx + dy * dy, inverse = square < 1e-12 ? 0 : 1 / square;
   for (uint32_t i = 0; i < net->landmarks; ++i) {
-    const double x = sign * (double)own[i].x - mx, y = (double)own[i].y - my;
+    const double x = stretch * (double)own[i].x - mx, y = (double)own[i].y - my;
     input[2 * i] = rotoi_shape_limit((x * dx + y * dy) * inverse);
     input[2 * i + 1] = rotoi_shape_limit((dx * y - dy * x) * inverse);
   }
@@ -220,7 +220,7 @@ static void rotoi_draw_shape(const rotoi_shapes *shapes, uint32_t index, const r
     roto_vertex *vertex = &vertices[v];
     memset(vertex, 0, sizeof *vertex);
     if (shape->vertices[v] < 0) {
-      vertex->x = sign * (mx + (double)place[0] * dx - (double)place[1] * dy);
+      vertex->x = (mx + (double)place[0] * dx - (double)place[1] * dy) / stretch;
       vertex->y = my + (double)place[0] * dy + (double)place[1] * dx;
       place += 2;
     } else {
@@ -229,16 +229,16 @@ static void rotoi_draw_shape(const rotoi_shapes *shapes, uint32_t index, const r
       vertex->x = (double)own[k].x;
       vertex->y = (double)own[k].y;
     }
-    vertex->in_x = sign * ((double)in[0] * dx - (double)in[1] * dy);
+    vertex->in_x = ((double)in[0] * dx - (double)in[1] * dy) / stretch;
     vertex->in_y = (double)in[0] * dy + (double)in[1] * dx;
-    vertex->out_x = sign * ((double)out[0] * dx - (double)out[1] * dy);
+    vertex->out_x = ((double)out[0] * dx - (double)out[1] * dy) / stretch;
     vertex->out_y = (double)out[0] * dy + (double)out[1] * dx;
   }
 }
 
 /* See roto_predict_shape. */
-static roto_status rotoi_predict_shape(const rotoi_shapes *shapes, uint32_t index, const roto_point *points, float *workspace,
-                                       roto_vertex *vertices) {
+static roto_status rotoi_predict_shape(const rotoi_shapes *shapes, uint32_t index, double aspect, const roto_point *points,
+                                       float *workspace, roto_vertex *vertices) {
   const float most = 1e9f;
   roto_point own[ROTO_MAX_SHAPE_LANDMARKS];
   if (index >= shapes->count || !shapes->shapes[index].net) return ROTO_ERR_ARGUMENT;
@@ -247,7 +247,7 @@ static roto_status rotoi_predict_shape(const rotoi_shapes *shapes, uint32_t inde
     own[i] = points[shape->landmarks[i]];
     if (!(own[i].x > -most && own[i].x < most && own[i].y > -most && own[i].y < most)) return ROTO_ERR_ARGUMENT;
   }
-  rotoi_draw_shape(shapes, index, own, workspace, vertices);
+  rotoi_draw_shape(shapes, index, aspect, own, workspace, vertices);
   return ROTO_OK;
 }
 

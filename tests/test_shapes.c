@@ -106,6 +106,24 @@ static void shapes_follow_their_landmarks(roto_session *session) {
   CHECK(difference(moved, at_rest, 4, same) > 0.01);
 }
 
+/* Frames of pixels that are not square: the shapes of the picture as it is seen, squeezed like the landmarks. */
+static void anamorphic_shapes_are_squeezed(const roto_model *model, roto_session *session) {
+  roto_session_options options;
+  roto_session *squeezed;
+  roto_vertex plain[VERTICES], found[VERTICES];
+  roto_point points[LANDMARKS];
+  const double m[6] = {0.5, 0, 0, 0, 1, 0};
+  memset(&options, 0, sizeof options);
+  options.pixel_aspect = 2;
+  memcpy(points, face, sizeof face);
+  for (int i = 0; i < LANDMARKS; i++) points[i].x /= 2;
+  CHECK(roto_session_create(model, &options, &squeezed) == ROTO_OK);
+  CHECK(roto_find_shapes(session, face, plain) == ROTO_OK && roto_find_shapes(squeezed, points, found) == ROTO_OK);
+  double d = difference(found, plain, 10, m);
+  CHECK(d < 1e-4, "the squeezed shapes differ by %g", d);
+  roto_session_free(squeezed);
+}
+
 static void bad_landmarks_are_refused(roto_session *session) {
   roto_vertex vertices[VERTICES];
   roto_point points[LANDMARKS];
@@ -170,6 +188,7 @@ int main(void) {
     CHECK(roto_session_create(model, NULL, &session) == ROTO_OK);
     CHECK(roto_selftest(session, NULL) == ROTO_OK);
     shapes_follow_their_landmarks(session);
+    anamorphic_shapes_are_squeezed(model, session);
     bad_landmarks_are_refused(session);
     one_shape_is_quick(session, name);
     CHECK(roto_find_shapes(session, face, isa == ROTO_ISA_SCALAR ? first : other) == ROTO_OK);

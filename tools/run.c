@@ -187,7 +187,7 @@ static void run_frame(run_job *job, size_t index, run_lane *lane) {
     frame->points[i].confidence = (double)points[i].confidence;
     frame->points[i].error = (double)points[i].error;
   }
-  shapes_predict(&job->doc, job->model.model, session, frame);
+  shapes_predict(&job->doc, job->model.model, lane->session, frame);
   if (job->options->preview) {
     canvas c = preview_frame(&image, &job->doc, frame);
     char *path = preview_path(job, index);
@@ -310,7 +310,7 @@ static void merge_older(run_job *job, const document *older, size_t *kept) {
   document_frame *done = (document_frame *)cli_alloc(count, sizeof *done); /* what this run did, by number */
   memcpy(done, doc->frames, count * sizeof *done);
   if (document_merge(doc, older, job->options->output, kept, message)) cli_fail(EXIT_WRITE, "%s", message);
-  if (roto_session_create(job->model.model, NULL, &session) != ROTO_OK) cli_fail(EXIT_FAILED, "out of memory");
+  if (shapes_session(doc, job->model.model, &session)) cli_fail(EXIT_FAILED, "out of memory");
   for (size_t i = 0; i < doc->frame_count; ++i)
     if (bsearch(&doc->frames[i], done, count, sizeof *done, by_number))
       shapes_predict(doc, job->model.model, session, &doc->frames[i]);

@@ -28,6 +28,15 @@ int shapes_check(const document *doc, const roto_model *model, const char *path,
   return 0;
 }
 
+int shapes_session(const document *doc, const roto_model *model, roto_session **session) {
+  roto_session_options options;
+  memset(&options, 0, sizeof options);
+  options.allocator = model_allocator();
+  options.pixel_aspect = (float)doc->pixel_aspect;
+  options.parallel.threads = 1;
+  return roto_session_create(model, &options, session) == ROTO_OK ? 0 : -1;
+}
+
 /* The document's shape of that name; shape_count if there is none. */
 static size_t find_shape(const document *doc, const char *name) {
   int closed;
@@ -97,7 +106,7 @@ int shapes_main(int argc, char **argv) {
   if (document_read(argv[0], &doc, message)) cli_fail(EXIT_INPUT, "%s", message);
   if (model_open(model_path, ROTO_ISA_AUTO, &model, message)) cli_fail(EXIT_MODEL, "%s", message);
   if (shapes_check(&doc, model.model, argv[0], message)) cli_fail(EXIT_MODEL, "%s", message);
-  if (roto_session_create(model.model, NULL, &session) != ROTO_OK) cli_fail(EXIT_FAILED, "%s: out of memory", model_path);
+  if (shapes_session(&doc, model.model, &session)) cli_fail(EXIT_FAILED, "%s: out of memory", model_path);
   for (size_t i = 0; i < doc.frame_count; ++i) {
     drawn += shapes_predict(&doc, model.model, session, &doc.frames[i]);
     for (size_t k = 0; k < doc.shape_count; ++k)
