@@ -101,6 +101,7 @@ check(worst < 0.01, 'tracks are %.4f px from the document' % worst)
 if not any(frame.get('shapes') for frame in doc['frames']):
     shutil.copy(os.path.join(shot, 'truth.roto.json'), document)
     doc = json.load(open(document))
+settings.tolerance = 0  # a key in every frame: what an artist does in one stays there
 result, error = call(bpy.ops.roto.load)
 check(result == {'FINISHED'}, 'load: %s' % error)
 masks = [m for m in bpy.data.masks if m.get('roto_document') == document]
@@ -113,6 +114,7 @@ before = open(document).read()
 check(addon.write_back(mask, scene, os.path.join(work, 'unchanged.roto.json')) == (0, 0), 'nothing was changed, nothing is an artist\'s')
 check(open(document).read() == before, 'the document is as it was')
 
+shutil.copy(document, os.path.join(work, 'drawn.roto.json'))  # what the pictures below are compared with
 closed = [shape['name'] for shape in doc['template']['shapes'] if shape.get('closed', True)]
 for layer in mask.layers:
     layer.hide_render = layer.name not in closed
@@ -153,9 +155,9 @@ for was, now in zip(old['frames'], new['frames']):
         changed = was['shapes'].get(shape) != now['shapes'].get(shape)
         expected = (shape == 'left_eye' and now['frame'] == first + 4) or (shape == 'right_eye' and now['frame'] == first + 7)
         by_artist += changed
-        check(changed == expected or (shape == 'left_eye' and abs(now['frame'] - first - 4) < 3), '%s in frame %d changed: %s' % (
+        check(changed == expected, '%s in frame %d changed: %s' % (
             shape, now['frame'], changed))
-check(by_artist >= 2, '%d shapes changed' % by_artist)
+check(by_artist == 2, '%d shapes changed' % by_artist)
 moved, source = new['frames'][4]['shapes']['left_eye'], old['frames'][4]['shapes']['left_eye']
 check(moved['origin'] == 'artist', 'the moved eye is an artist\'s')
 for a, b in zip(moved['segments'], source['segments']):
