@@ -49,10 +49,8 @@ read_back() {
     runs python3 "$root/tests/hosts/check.py" "$2" shot.roto.json "$3" "$(echo "$tolerance 0.01" | awk '{print $1 + $2}')"
   done
 }
-for python in python3 python3.7 python3.11; do
-  command -v $python >/dev/null && $python -c '' 2>err && for file in nuke natron blender; do
-    runs $python -c "import ast, sys; ast.parse(open(sys.argv[1]).read())" "$root/tools/export_scripts/$file.py"
-  done
+for file in "$root"/tools/export_scripts/*.py "$root"/tools/nuke/*.py; do # the oldest Python of a Nuke that runs them
+  runs python3 -c "import ast, sys; ast.parse(open(sys.argv[1]).read(), feature_version=(3, 7))" "$file"
 done
 read_back nuke nuke shot.py
 read_back nuke nuke-deaf shot.py

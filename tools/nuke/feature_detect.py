@@ -119,6 +119,7 @@ def create():
     node['model_paths'].setValue(os.pathsep.join(path for path, _ in known))
     node['model_paths'].setVisible(False)
     node['tolerance'].setValue(0.1)
+    node['smooth'].setValue(True)
     node['make_tracker'].setValue(True)
     node['make_roto'].setValue(True)
     return node
@@ -200,8 +201,8 @@ def detect(settings, progress=None, cancelled=None):
         json.dump(settings['crops'], file)
     arguments = ['run', settings['plate'], '--model', settings['model'], '--crops', crops, '-o', settings['document'],
                  '--range', ','.join(str(f) for f in settings['frames'])]
-    if settings['smooth']:
-        arguments.append('--smooth')
+    if not settings['smooth']:
+        arguments += ['--smooth', 'off']
     return call(arguments, progress, cancelled) is not None
 
 
@@ -244,8 +245,13 @@ def make_nodes(settings):
     return made
 
 
-def start(node, settings):
-    """Runs in a thread of its own, with a progress bar; nodes are made on the main thread at the end."""
+def draw_shapes(settings, progress=None, cancelled=None):
+    """Any thread: draws the document's shapes anew through its points, no more; False if it was cancelled."""
+    return call(['shapes', settings['document'], '--model', settings['model']], progress, cancelled) is not None
+
+
+def start(settings, stage):
+    """Runs a stage in a thread of its own, with a progress bar; nodes are made on the main thread at the end."""
     def finish(problem):
         try:
             if not problem:
@@ -257,9 +263,9 @@ def start(node, settings):
 
     def work():
         task = nuke.ProgressTask('roto: ' + settings['name'])
-        task.setMessage('finding landmarks')
+        task.setMessage('finding landmarks' if stage is detect else 'drawing shapes')
         try:
-            if detect(settings, task.setProgress, task.isCancelled):
+            if stage(settings, task.setProgress, task.isCancelled):
                 nuke.executeInMainThread(finish, args=(None,))
         except (RuntimeError, OSError) as error:
             nuke.executeInMainThread(finish, args=(str(error),))
@@ -277,7 +283,7 @@ def run(node):
         if os.path.exists(settings['document']) and not settings['overwrite']:
             raise RuntimeError('%s is there already; tick "overwrite existing" (an artist\'s corrections in it are kept)' %
                                settings['document'])
-        return start(node, settings)
+        return start(settings, detect)
     except (RuntimeError, OSError) as error:
         nuke.message(str(error))
 
@@ -370,13 +376,13 @@ def tracks_name(settings):
 
 
 def shapes_from_trackers(node):
-    """The Shapes-from-trackers button: the fixed tracks go into the document, which draws its shapes on them again."""
+    """The Shapes-from-trackers button: the fixed tracks go into the document, which draws its shapes through them again."""
     try:
         settings = settings_of(node)
         doc = read_document(settings['document'])
         correct_points(doc, node_named(tracks_name(settings)), settings['confidence'])
         write_document(settings['document'], doc)
-        return start(node, dict(settings, tracker=False, roto=True))
+        return start(dict(settings, tracker=False, roto=True), draw_shapes)
     except (RuntimeError, OSError, ValueError) as error:
         nuke.message(str(error))
 
