@@ -18,6 +18,7 @@
 #include "shape_model.h"
 #include "synth.h"
 #include "train.h"
+#include "train_character.h"
 #include "train_bench.h"
 
 #define OPTIONS(list) list, sizeof list / sizeof *list
@@ -225,6 +226,7 @@ static const struct {
   int (*run)(int argc, char **argv);
   const char *summary;
 } commands[] = {
+    {"character", character_main, "train everything a shot needs, and write a report"},
     {"landmarks", landmarks_main, "train a landmark model on annotated shots"},
     {"shapes", shape_model_main, "train the networks that draw shapes through the landmarks"},
     {"eval", eval_main, "measure a model on annotated shots"},
