@@ -47,7 +47,8 @@ help:
 	@echo "make check-slurm   the farm example on a Slurm of one node (installs Slurm; as root)"
 	@echo "make fuzz          90 seconds of fuzzing the readers of models and of ONNX files"
 	@echo "make bench         start-up, inference and training against this machine's peak; PEERS=folder: beside others"
-	@echo "make install       copy programs and header to DESTDIR/PREFIX ($(PREFIX))"
+	@echo "make docs          man pages, completions and the reference of roto.h in $(BUILD)/doc"
+	@echo "make install       programs, header and docs to DESTDIR/PREFIX ($(PREFIX))"
 	@echo "make clean         remove $(BUILD)"
 
 $(DEPS)/build.stamp: tools/setup.sh
@@ -87,6 +88,13 @@ $(REVIEW)/%.inc: tools/review/%
 	@mkdir -p $(@D)
 	sed 's/["\\]/\\&/g; s/.*/"&\\n"/' $< > $@
 $(BUILD)/tools/review.o: $(REVIEW)/kernel.inc $(patsubst %,$(REVIEW)/%.inc,review.html review.css engine.js shot.js page.js)
+
+# Which build a program is: the commit, with a + where files differ from it.
+$(BUILD)/build_id.inc: FORCE
+	@mkdir -p $(@D)
+	@echo "\"$$(git describe --always --abbrev=9 --exclude='*' --dirty=+ 2>/dev/null || echo unknown)\"" > $@.new
+	@if cmp -s $@.new $@; then rm $@.new; else mv $@.new $@; fi
+$(BUILD)/tools/roto.o $(BUILD)/trainer/main.o: $(BUILD)/build_id.inc
 
 # By its full name: `roto.h` alone is the target that makes it anew, which no build does unasked (check-sync would pass).
 $(BUILD)/roto.o: $(CURDIR)/roto.h | $(DEPS)/build.stamp
@@ -171,14 +179,24 @@ check-slurm: all
 bench: all
 	tools/bench_peers.sh $(BUILD)
 
-install: all
-	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/include
+# Man pages, completions, the reference of roto.h: from what the programs and the header say themselves.
+docs: all
+	@tools/docs.sh $(BUILD) $(BUILD)/doc $(PREFIX)
+
+install: docs
+	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/include $(DESTDIR)$(PREFIX)/share/doc/roto
 	install -s $(BUILD)/roto $(BUILD)/roto-train $(DESTDIR)$(PREFIX)/bin
 	install -m 644 roto.h $(DESTDIR)$(PREFIX)/include
+	install -D -m 644 -t $(DESTDIR)$(PREFIX)/share/man/man1 $(BUILD)/doc/roto.1 $(BUILD)/doc/roto-train.1
+	install -D -m 644 -t $(DESTDIR)$(PREFIX)/share/pkgconfig $(BUILD)/doc/roto.pc
+	install -D -m 644 $(BUILD)/doc/roto.bash $(DESTDIR)$(PREFIX)/share/bash-completion/completions/roto
+	ln -sf roto $(DESTDIR)$(PREFIX)/share/bash-completion/completions/roto-train
+	install -D -m 644 -t $(DESTDIR)$(PREFIX)/share/zsh/site-functions $(BUILD)/doc/_roto
+	install -m 644 $(BUILD)/doc/api.md docs/*.md docs/*.jpg LICENSE $(DESTDIR)$(PREFIX)/share/doc/roto
 
 # $(DEPS) stays: without it the next build would need the network again.
 clean:
 	find $(BUILD) -mindepth 1 -maxdepth 1 ! -path $(DEPS) -exec rm -rf {} +
 
-.PHONY: check-slurm all help roto.h test check-hosts test-programs check-asan check-tsan fuzz demo demo-train bench install clean
+.PHONY: check-slurm all help roto.h test check-hosts test-programs check-asan check-tsan fuzz demo demo-train bench docs install clean FORCE
 -include $(wildcard $(BUILD)/*.d $(BUILD)/*/*.d)

@@ -7,6 +7,10 @@
 #include "cli.h"
 #include "commands.h"
 
+static const char build_id[] =
+#include "build_id.inc"
+    ;
+
 static const struct {
   const char *name, *summary;
   int (*run)(int argc, char **argv);
@@ -39,7 +43,7 @@ int main(int argc, char **argv) {
     if (!strcmp(name, commands[i].name)) return commands[i].run(argc - 1, argv + 1);
   if (!strcmp(name, "--help") || !strcmp(name, "-h") || !strcmp(name, "help")) return print_help(stdout), EXIT_DONE;
   if (!strcmp(name, "--version"))
-    return printf("roto %s (%s)\n", ROTO_VERSION_STRING, roto_isa_name(roto_best_isa())), EXIT_DONE;
+    return printf("roto %s, build %s, %s\n", ROTO_VERSION_STRING, build_id, roto_isa_name(roto_best_isa())), EXIT_DONE;
   if (*name)
     cli_error("unknown command '%s'; see roto --help", name);
   else

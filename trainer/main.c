@@ -221,6 +221,10 @@ static int networks_main(int argc, char **argv) {
   return EXIT_DONE;
 }
 
+static const char build_id[] =
+#include "build_id.inc"
+    ;
+
 static const struct {
   const char *name;
   int (*run)(int argc, char **argv);
@@ -243,7 +247,7 @@ static const struct {
 
 int main(int argc, char **argv) {
   if (argc >= 2 && strcmp(argv[1], "--version") == 0) {
-    printf("roto-train %s (%s)\n", ROTO_VERSION_STRING, roto_isa_name(roto_best_isa()));
+    printf("roto-train %s, build %s, %s\n", ROTO_VERSION_STRING, build_id, roto_isa_name(roto_best_isa()));
     return EXIT_DONE;
   }
   for (size_t i = 0; argc >= 2 && i < sizeof commands / sizeof *commands; i++)

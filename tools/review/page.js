@@ -739,7 +739,7 @@ function autosave() {
     if (patch.length) localStorage.setItem(store_key, JSON.stringify({file: facts.file, time: Date.now(), patch}));
     else localStorage.removeItem(store_key);
     const frames = new Set(patch.map((p) => p[0])).size;
-    $("saved").textContent = patch.length ? `Kept in this browser: ${frames} frame${frames > 1 ? "s" : ""} changed` : "";
+    $("saved").textContent = patch.length ? `Kept here: ${frames} frame${frames > 1 ? "s" : ""} changed` : "";
   } catch (error) {
     $("saved").textContent = "This browser keeps nothing: download before you close the page";
   }

@@ -90,7 +90,7 @@ function carry_shape(vertices, closed, anchors) {
 /* ---- the shot */
 
 const REACH = 4;             /* frames over which a correction fades where the document holds no optical flow */
-const LEAST_CHANGE = 0.005;  /* pixels: below, a neighbour is left as it is */
+const LEAST_CHANGE = 0.02;   /* pixels: below, a neighbour is left as it is */
 const EXPECTED_ERROR = 1;    /* pixels, of points that say nothing about it */
 
 class Shot {
