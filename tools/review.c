@@ -77,9 +77,10 @@ static char *plate_path(const review_job *job, size_t index) {
 static int make_picture(const review_job *job, size_t index, char **picture, char *message) {
   char *path = plate_path(job, index);
   image_file image;
-  int result = image_read(path, &image, message);
+  int result = image_read_channels(path, job->doc.channels, &image, message);
   free(path);
   if (result) return -1;
+  image.transfer = job->doc.transfer; /* as the run read it */
   uint32_t longest = image.width > image.height ? image.width : image.height;
   double shrink = longest > (uint32_t)job->size ? (double)longest / job->size : 1;
   uint32_t width = (uint32_t)(image.width / shrink + 0.5), height = (uint32_t)(image.height / shrink + 0.5);
