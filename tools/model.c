@@ -75,7 +75,15 @@ static void info_text(const roto_model *model, const char *path) {
   for (uint32_t i = 0; i < info->shape_count; ++i) {
     roto_shape shape;
     roto_get_shape(model, i, &shape);
-    printf("  shape        %s: %s, %u vertices\n", shape.name, shape.closed ? "closed" : "open", shape.vertex_count);
+    const uint32_t *landmarks;
+    uint32_t count;
+    roto_get_shape_landmarks(model, i, &landmarks, &count);
+    printf("  shape        %s: %s, %u vertices, ", shape.name, shape.closed ? "closed" : "open", shape.vertex_count);
+    if (count) {
+      printf("drawn from %u landmarks\n", count);
+    } else {
+      printf("not drawn\n");
+    }
   }
 }
 
