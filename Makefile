@@ -153,10 +153,11 @@ fuzz: $(DEPS)/test.stamp $(BUILD)/tests/test_import
 demo: all
 	@rm -rf $(DEMO) && mkdir -p $(DEMO)
 	$(BUILD)/roto-train demo -o $(DEMO)/shot --frames 48 --seed 4201
-	$(BUILD)/roto run $(DEMO)/shot --model demo/puppet.roto --crops $(DEMO)/shot/crop.json \
+	$(BUILD)/roto run $(DEMO)/shot --model demo/puppet.roto --crops $(DEMO)/shot/crop.json --smooth full \
 	  -o $(DEMO)/shot.roto.json --preview $(DEMO)/preview --sheet $(DEMO)/sheet.png
 	$(BUILD)/roto matte $(DEMO)/shot.roto.json -o '$(DEMO)/mattes/{shape}.###.png'
-	$(BUILD)/roto eval $(DEMO)/shot.roto.json --truth $(DEMO)/shot
+	@echo "frame by frame:"; $(BUILD)/roto eval $(DEMO)/shot.roto.json --truth $(DEMO)/shot --raw
+	@echo "smoothed:"; $(BUILD)/roto eval $(DEMO)/shot.roto.json --truth $(DEMO)/shot
 	@echo "document $(DEMO)/shot.roto.json, contact sheet $(DEMO)/sheet.png, overlays $(DEMO)/preview/, mattes $(DEMO)/mattes/"
 
 # The recipe of demo/puppet.roto: 32 shots, judged on 4 others; none has the seed of the demo's shot.

@@ -395,7 +395,7 @@ typedef struct roto_smoothed {
 } roto_smoothed;
 
 /* The most likely track of one point over a shot: `count` observations, count - 1 links.  Wrong observations and wrong links are
- * outvoted by those around them.  With `causal` a frame sees only those before it and itself.  Any thread; memory for 6 doubles a
+ * outvoted by those around them.  With `causal` a frame sees only those before it and itself.  Any thread; memory for 8 doubles a
  * frame, none if causal. */
 ROTO_API roto_status roto_smooth(const roto_observation *observations, const roto_link *links, size_t count, int causal,
                                  const roto_allocator *allocator, roto_smoothed *smoothed);

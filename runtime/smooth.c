@@ -1,13 +1,14 @@
 /* De-jitter: one landmark over a whole shot, detections against motion.
  *
  * Detections say where the point is, each on its own, with an expected error; flow says how it moved from frame to frame, with
- * a much smaller one.  The most likely track minimises
- *     sum_t rho(|p_t - z_t| / s_t) + sum_t rho(|p_t+1 - p_t - f_t| / l_t)
- * with rho of Geman and McClure, which stops listening to what is far off: a wrong detection, or flow that missed a jump.  It is
- * solved by iteratively reweighted least squares; each round is one tridiagonal system, shared by x and y.  The rounds start
- * with a wide rho, nearly a parabola, and narrow it (graduated non-convexity, Blake and Zisserman 1987), so that no early
- * mistake is kept.  A fixed frame is a detection without error.  Where a link is missing (a cut, a replaced face) the system
- * falls apart into pieces, and nothing crosses.  The linear case is the Kalman smoother of a random walk driven by the flow.
+ * a much smaller one.  Were both always right within their errors, the most likely track would be that of a Kalman smoother of
+ * a random walk driven by the flow; it is computed as such, as two filters, one from each end, that meet (Fraser and Potter
+ * 1969).  But detections are wrong at times, and flow misses jumps.  So each is asked how much it surprises: a detection,
+ * against what all others predict there; a link, against the difference of what lies before it and what lies behind.  The
+ * surprise gives its weight, by rho of Geman and McClure, and the filters run again.  (The residual of the track itself would
+ * not do: a stiff link bends the track, and has none.)  The rounds start with a wide rho, nearly a parabola, and narrow it
+ * (graduated non-convexity, Blake and Zisserman 1987), so that no early mistake is kept.  A fixed frame is a detection without
+ * error.  Where a link is missing (a cut, a replaced face) nothing crosses.
  *
  * Acceleration is not punished: a puppet on twos does jump, and the flow says so. */
 
@@ -25,10 +26,20 @@ enum { ROTOI_ROUNDS = 12 };
 
 static const double rotoi_fixed_weight = 1e12; /* of a fixed frame: a millionth of a pixel */
 
+/* A link's weight is gone sooner: it is stiff, and what is left of a wrong one would still bend the track. */
+static double rotoi_abrupt(double squared, double width) {
+  double q = squared / width;
+  return 1 / (1 + q * q * q * q);
+}
+
+/* What frames on one side, and a frame itself, know of where it is: how much (1 / variance) and what. */
+typedef struct rotoi_belief {
+  double information, x, y;
+} rotoi_belief;
+
 typedef struct rotoi_chain {
-  double *weight, *link;    /* of frame t, of the link t to t + 1 */
-  double *diagonal, *x, *y; /* the system after elimination, then the solution */
-  double *back;             /* information that reaches frame t from later ones */
+  double *weight, *link;         /* of frame t, of the link t to t + 1 */
+  rotoi_belief *forward, *after; /* of frame t: from frames up to t, from t on */
 } rotoi_chain;
 
 static double rotoi_weight(double error) {
@@ -41,59 +52,91 @@ static double rotoi_robust(double squared, double width) {
   return q * q;
 }
 
-/* Thomas' algorithm; frames without any information, of their own or through links, keep their detection. */
-static void rotoi_solve(const rotoi_chain *c, const roto_observation *z, const roto_link *links, size_t count) {
-  for (size_t t = 0; t < count; ++t) {
-    double w = c->weight[t], forward = t + 1 < count ? c->link[t] : 0, before = t ? c->link[t - 1] : 0;
-    double d = w + forward + before + 1e-12;
-    double x = (w + 1e-12) * (double)z[t].x, y = (w + 1e-12) * (double)z[t].y;
-    if (t + 1 < count) x -= forward * (double)links[t].x, y -= forward * (double)links[t].y;
-    if (t) {
-      double k = before / c->diagonal[t - 1];
-      x += before * (double)links[t - 1].x + k * c->x[t - 1];
-      y += before * (double)links[t - 1].y + k * c->y[t - 1];
-      d -= k * before;
-    }
-    c->diagonal[t] = d, c->x[t] = x, c->y[t] = y;
-  }
-  for (size_t t = count; t-- > 0;) {
-    double forward = t + 1 < count ? c->link[t] : 0;
-    c->x[t] = (c->x[t] + (forward > 0 ? forward * c->x[t + 1] : 0)) / c->diagonal[t];
-    c->y[t] = (c->y[t] + (forward > 0 ? forward * c->y[t + 1] : 0)) / c->diagonal[t];
-  }
-}
-
 /* Two sources of information in a row: the first passes through the second. */
 static double rotoi_through(double a, double b) {
   return a > 0 && b > 0 ? a * b / (a + b) : 0;
 }
 
+/* A belief carried over a link of this information; sign -1: against its direction. */
+static rotoi_belief rotoi_carried(rotoi_belief from, const roto_link *link, double information, double sign) {
+  rotoi_belief b = {rotoi_through(from.information, information), from.x + sign * (double)link->x,
+                    from.y + sign * (double)link->y};
+  return b;
+}
+
+static rotoi_belief rotoi_joined(rotoi_belief a, rotoi_belief b) {
+  double sum = a.information + b.information, share = sum > 0 ? b.information / sum : 1;
+  a.x += share * (b.x - a.x), a.y += share * (b.y - a.y);
+  a.information = sum;
+  return a;
+}
+
+/* What all other frames say about frame t. */
+static rotoi_belief rotoi_others(const rotoi_chain *c, const roto_link *links, size_t count, size_t t) {
+  rotoi_belief none = {0, 0, 0}, before = none, behind = none;
+  if (t) before = rotoi_carried(c->forward[t - 1], &links[t - 1], c->link[t - 1], 1);
+  if (t + 1 < count) behind = rotoi_carried(c->after[t + 1], &links[t], c->link[t], -1);
+  return rotoi_joined(before, behind);
+}
+
+static void rotoi_filter(const rotoi_chain *c, const roto_observation *z, const roto_link *links, size_t count) {
+  for (size_t t = 0; t < count; ++t) {
+    rotoi_belief own = {c->weight[t], (double)z[t].x, (double)z[t].y};
+    c->forward[t] = t ? rotoi_joined(rotoi_carried(c->forward[t - 1], &links[t - 1], c->link[t - 1], 1), own) : own;
+  }
+  for (size_t t = count; t-- > 0;) {
+    rotoi_belief own = {c->weight[t], (double)z[t].x, (double)z[t].y};
+    c->after[t] = t + 1 < count ? rotoi_joined(rotoi_carried(c->after[t + 1], &links[t], c->link[t], -1), own) : own;
+  }
+}
+
+/* Half the squared difference of two beliefs, in units of what it may be. */
+static double rotoi_surprise(rotoi_belief a, rotoi_belief b, double information) {
+  double dx = a.x - b.x, dy = a.y - b.y;
+  return rotoi_through(rotoi_through(a.information, b.information), information) * (dx * dx + dy * dy) / 2;
+}
+
+static void rotoi_weigh_fixed(const rotoi_chain *c, const roto_observation *z, size_t count, double weight) {
+  for (size_t t = 0; t < count; ++t)
+    if (z[t].fixed) c->weight[t] = weight;
+}
+
 static void rotoi_smooth_all(const rotoi_chain *c, const roto_observation *z, const roto_link *links, size_t count,
                              roto_smoothed *out) {
-  /* Of rho, for detections; links get half, so that a jump that flow missed stays in one frame (a quarter: no better).  In the
-   * end 4: of a detection's weight half is lost at 1.8 expected errors, 96 % at 5.7. */
+  /* Of rho, for detections; links get half, so that a jump that flow missed stays in one frame.  In the end 4: of a detection's
+   * weight half is lost at 1.8 expected errors, 96 % at 5.7. */
   double width = 256;
-  for (int round = 0; round < ROTOI_ROUNDS; ++round) {
+  for (size_t t = 0; t < count; ++t) {
+    c->weight[t] = rotoi_weight((double)z[t].error);
+    c->link[t] = t + 1 < count ? rotoi_weight((double)links[t].error) : 0;
+  }
+  for (int round = 1; round < ROTOI_ROUNDS; ++round) {
+    rotoi_weigh_fixed(c, z, count, rotoi_fixed_weight);
+    rotoi_filter(c, z, links, count);
     for (size_t t = 0; t < count; ++t) {
-      double dx = c->x[t] - (double)z[t].x, dy = c->y[t] - (double)z[t].y, w = rotoi_weight((double)z[t].error);
-      c->weight[t] = z[t].fixed ? rotoi_fixed_weight : round ? w * rotoi_robust(w * (dx * dx + dy * dy) / 2, width) : w;
-      if (t + 1 == count) break;
-      dx = c->x[t + 1] - c->x[t] - (double)links[t].x, dy = c->y[t + 1] - c->y[t] - (double)links[t].y;
-      double l = rotoi_weight((double)links[t].error);
-      c->link[t] = round ? l * rotoi_robust(l * (dx * dx + dy * dy) / 2, width / 2) : l;
+      rotoi_belief own = {rotoi_weight((double)z[t].error), (double)z[t].x, (double)z[t].y};
+      double surprise = rotoi_surprise(rotoi_others(c, links, count, t), own, 1e300);
+      c->weight[t] = own.information * rotoi_robust(surprise, width);
     }
-    rotoi_solve(c, z, links, count);
+    /* Links are judged by detections alone: where these are all wrong alike, an artist's correction must not break the chain. */
+    rotoi_weigh_fixed(c, z, count, 0);
+    rotoi_filter(c, z, links, count);
+    for (size_t t = 0; t + 1 < count; ++t) {
+      double information = rotoi_weight((double)links[t].error);
+      rotoi_belief here = c->forward[t];
+      here.x += (double)links[t].x, here.y += (double)links[t].y;
+      c->link[t] = information * rotoi_abrupt(rotoi_surprise(here, c->after[t + 1], information), width / 2);
+    }
     width = width > 8 ? width / 2 : 4;
   }
-  c->back[count - 1] = 0;
-  for (size_t t = count - 1; t-- > 0;) c->back[t] = rotoi_through(c->weight[t + 1] + c->back[t + 1], c->link[t]);
-  double ahead = 0; /* information that reaches frame t from earlier ones */
+  rotoi_weigh_fixed(c, z, count, rotoi_fixed_weight);
+  rotoi_filter(c, z, links, count);
   for (size_t t = 0; t < count; ++t) {
-    double information = c->weight[t] + ahead + c->back[t];
-    out[t].x = z[t].fixed ? z[t].x : (float)c->x[t];
-    out[t].y = z[t].fixed ? z[t].y : (float)c->y[t];
-    out[t].error = information > 0 ? (float)(1 / rotoi_sqrt(information)) : -1;
-    ahead = rotoi_through(c->weight[t] + ahead, c->link[t]);
+    rotoi_belief own = {c->weight[t], (double)z[t].x, (double)z[t].y};
+    rotoi_belief all = rotoi_joined(rotoi_others(c, links, count, t), own);
+    out[t].x = z[t].fixed ? z[t].x : (float)all.x;
+    out[t].y = z[t].fixed ? z[t].y : (float)all.y;
+    out[t].error = all.information > 0 ? (float)(1 / rotoi_sqrt(all.information)) : -1;
   }
 }
 
@@ -140,10 +183,11 @@ ROTO_API roto_status roto_smooth(const roto_observation *observations, const rot
     return ROTO_OK;
   }
   size_t bytes;
-  double *memory = rotoi_mul(count, 6 * sizeof(double), &bytes) ? (double *)rotoi_alloc(allocator, bytes) : NULL;
+  double *memory = rotoi_mul(count, 8 * sizeof(double), &bytes) ? (double *)rotoi_alloc(allocator, bytes) : NULL;
   if (!memory) return ROTO_ERR_MEMORY;
   memset(memory, 0, bytes);
-  rotoi_chain c = {memory, memory + count, memory + 2 * count, memory + 3 * count, memory + 4 * count, memory + 5 * count};
+  rotoi_belief *beliefs = (rotoi_belief *)(void *)(memory + 2 * count);
+  rotoi_chain c = {memory, memory + count, beliefs, beliefs + count};
   rotoi_smooth_all(&c, observations, links, count, smoothed);
   rotoi_free(allocator, memory);
   return ROTO_OK;

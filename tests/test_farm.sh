@@ -57,9 +57,11 @@ expect 0 '10 frames, from 3 documents' "$roto" merge part.2.roto.json part.1.rot
 same joined.roto.json whole.roto.json
 expect 0 '10 frames, from 3 documents' "$roto" merge part.*.roto.json -o joined.roto.json
 same joined.roto.json whole.roto.json
-sed '0,/"x": [-0-9.]*\(.*\)"predicted"/s//"x": 7.125\1"artist"/' whole.roto.json >joined.roto.json
-cp joined.roto.json edited.roto.json
+sed '0,/"x": [-0-9.]*\(.*\)"smoothed"/s//"x": 7.125\1"artist"/' whole.roto.json >joined.roto.json
 expect 0 '10 frames' "$roto" merge part.*.roto.json -o joined.roto.json
+if grep -q '"x": 7.125.*"artist"' joined.roto.json; then pass; else fail "merge lost the artist's point"; fi
+cp joined.roto.json edited.roto.json
+expect 0 '1 points set by an artist' "$roto" smooth edited.roto.json # merge has smoothed already
 same joined.roto.json edited.roto.json
 expect 0 'shard 1/20 has no frames' $(run) --shard 1/20 -o none.roto.json
 expect 3 'part.1.roto.json: frame 1000 is in another' "$roto" merge part.1.roto.json part.1.roto.json -o no.roto.json

@@ -162,6 +162,15 @@ static int read_point(const cJSON *item, document_point *point) {
   if (!json_number(cJSON_GetObjectItemCaseSensitive(item, "x"), &point->x) ||
       !json_number(cJSON_GetObjectItemCaseSensitive(item, "y"), &point->y))
     return -1;
+  const cJSON *raw = cJSON_GetObjectItemCaseSensitive(item, "raw"), *flow = cJSON_GetObjectItemCaseSensitive(item, "flow");
+  point->raw_x = point->x, point->raw_y = point->y;
+  if (raw && (cJSON_GetArraySize(raw) != 2 || !json_number(cJSON_GetArrayItem(raw, 0), &point->raw_x) ||
+              !json_number(cJSON_GetArrayItem(raw, 1), &point->raw_y)))
+    return -1;
+  if (flow && (cJSON_GetArraySize(flow) != 3 || !json_number(cJSON_GetArrayItem(flow, 0), &point->flow_x) ||
+               !json_number(cJSON_GetArrayItem(flow, 1), &point->flow_y) ||
+               !json_number(cJSON_GetArrayItem(flow, 2), &point->flow_error)))
+    return -1;
   point->confidence = 1; /* an artist need not give these */
   json_number(cJSON_GetObjectItemCaseSensitive(item, "confidence"), &point->confidence);
   json_number(cJSON_GetObjectItemCaseSensitive(item, "error"), &point->error);
@@ -258,7 +267,9 @@ static int read_frame(const char *path, const cJSON *item, const document *doc, 
   i = 0;
   cJSON_ArrayForEach(entry, points) if (read_point(entry, &frame->points[i++])) return message_set(
       message,
-      "%s: frame %d, point %zu: expected numbers \"x\" and \"y\" and an \"origin\" of predicted, held, smoothed or artist",
+      "%s: frame %d, point %zu: expected numbers \"x\" and \"y\" (two in \"raw\", three in \"flow\", if they are there), and "
+      "an "
+      "\"origin\" of predicted, held, smoothed or artist",
       path, frame->number, i - 1);
   return read_shapes(path, cJSON_GetObjectItemCaseSensitive(item, "shapes"), doc, frame, message);
 }
@@ -324,6 +335,12 @@ int document_read(const char *path, document *doc, char *message) {
 }
 
 /* ------------------------------------------------------------------ writing */
+
+double document_number(double value) {
+  char text[64];
+  snprintf(text, sizeof text, "%.3f", value);
+  return strtod(text, NULL);
+}
 
 /* Text that grows. */
 typedef struct text {
@@ -435,9 +452,13 @@ static void put_frame(text *t, const document *doc, const document_frame *frame)
       frame->crop[3]);
   for (size_t i = 0; i < doc->point_count; ++i) {
     const document_point *p = &frame->points[i];
-    put(t, "      {\"x\": %.3f, \"y\": %.3f, \"confidence\": %.4f, \"error\": %.3f, %s\"origin\": \"%s\"}%s\n", p->x, p->y,
-        p->confidence, p->error, p->hidden ? "\"visible\": false, " : "", origin_names[p->origin],
-        i + 1 < doc->point_count ? "," : "]");
+    put(t, "      {\"x\": %.3f, \"y\": %.3f, \"confidence\": %.4f, \"error\": %.3f, %s\"origin\": \"%s\"", p->x, p->y,
+        p->confidence, p->error, p->hidden ? "\"visible\": false, " : "", origin_names[p->origin]);
+    if (document_number(p->x) != document_number(p->raw_x) || document_number(p->y) != document_number(p->raw_y))
+      put(t, ", \"raw\": [%.3f, %.3f]", p->raw_x, p->raw_y);
+    if (p->flow_error > 0) put(t, ", \"flow\": [%.3f, %.3f, %.3f]", p->flow_x, p->flow_y, p->flow_error);
+    if (p->flow_error < 0) put(t, ", \"flow\": [%.3f, %.3f, -1]", p->flow_x, p->flow_y);
+    put(t, i + 1 < doc->point_count ? "},\n" : "}]\n");
   }
   t->size -= 1; /* the line feed; shapes may follow, and the caller decides about the comma */
   put_shapes(t, doc, frame);
@@ -457,7 +478,8 @@ int document_write(const char *path, const document *doc, char *message) {
     }
     for (size_t p = 0; p < doc->point_count; ++p) {
       const document_point *point = &doc->frames[i].points[p];
-      if (!isfinite(point->x + point->y + point->confidence + point->error))
+      if (!isfinite(point->x + point->y + point->confidence + point->error + point->raw_x + point->raw_y + point->flow_x +
+                    point->flow_y + point->flow_error))
         return message_set(message, "%s: frame %d, point %zu is not a finite number; run `roto model selftest` on the model",
                            path, doc->frames[i].number, p);
     }
@@ -555,6 +577,14 @@ static void merge_shapes(const document *doc, document_frame *to, const document
   }
 }
 
+/* An artist's point over a new prediction, which stays known as the raw one. */
+static void merge_point(document_point *to, const document_point *from) {
+  document_point found = *to;
+  *to = *from;
+  to->raw_x = found.raw_x, to->raw_y = found.raw_y;
+  to->flow_x = found.flow_x, to->flow_y = found.flow_y, to->flow_error = found.flow_error;
+}
+
 int document_merge(document *doc, const document *older, const char *older_path, size_t *kept, char *message) {
   int known_shapes;
   size_t artist_count = count_artist(older, doc, &known_shapes), added = 0;
@@ -574,7 +604,8 @@ int document_merge(document *doc, const document *older, const char *older_path,
     document_frame *to = (document_frame *)bsearch(from, doc->frames, doc->frame_count, sizeof *from, by_number);
     if (to) {
       for (size_t p = 0; p < doc->point_count; ++p)
-        if (from->points[p].origin == ORIGIN_ARTIST) frames[to - doc->frames].points[p] = from->points[p], ++*kept;
+        if (from->points[p].origin == ORIGIN_ARTIST)
+          merge_point(&frames[to - doc->frames].points[p], &from->points[p]), ++*kept;
       merge_shapes(doc, &frames[to - doc->frames], older, from, 0);
       continue;
     }
@@ -586,6 +617,10 @@ int document_merge(document *doc, const document *older, const char *older_path,
     copy->shapes = (document_shape *)cli_alloc(doc->shape_count + 1, sizeof *copy->shapes);
     merge_shapes(doc, copy, older, from, 1);
     for (size_t p = 0; p < doc->point_count; ++p) *kept += copy->points[p].origin == ORIGIN_ARTIST;
+    int next = i + 1 < older->frame_count ? older->frames[i + 1].number : MAX_FRAME_NUMBER, renewed = 0;
+    for (size_t k = 0; k < doc->frame_count; ++k)
+      renewed |= doc->frames[k].number > from->number && doc->frames[k].number <= next;
+    for (size_t p = 0; renewed && p < doc->point_count; ++p) copy->points[p].flow_error = 0; /* it led to another picture */
   }
   free(doc->frames);
   doc->frames = frames;

@@ -7,7 +7,8 @@
  *     "frames": [
  *       {"frame": 1001, "file": "...", "size": [1920, 1080], "crop": [610, 220, 480, 480],
  *        "points": [
- *         {"x": 734.118, "y": 402.75, "confidence": 0.9312, "error": 1.402, "origin": "predicted"},
+ *         {"x": 734.118, "y": 402.75, "confidence": 0.9312, "error": 1.402, "origin": "smoothed",
+ *          "raw": [734.402, 401.93], "flow": [2.113, -0.48, 0.12]},
  *         ...one for each landmark of the template, in its order... ],
  *        "shapes": {
  *         "left_eye": {"origin": "predicted", "segments": [[[x0,tx0,x3,tx3],[y0,ty0,y3,ty3]], ...]},
@@ -17,7 +18,10 @@
  * Coordinates are pixels of the frame: origin at the top-left corner, y down, the centre of the first pixel at (0.5, 0.5).
  * "error" is the expected distance from the truth in pixels, "confidence" 0 to 1.  "origin" is who put the point there:
  * "predicted" by the model in this frame, "held" from an earlier frame, "smoothed" over time, "artist" by hand.  A hidden
- * point carries "visible": false.  "crop" is x, y, width, height of the rectangle that was searched.  "file" stands
+ * point carries "visible": false.  "raw" is what the model found in this frame alone, where that differs from x and y; "flow" is
+ * how the picture moved at the point from this frame to the next of the document, and the expected error of that in pixels, -1
+ * where nothing connects the two (a cut, a replaced face).  With both, a shot is smoothed anew without model or plate.
+ * "crop" is x, y, width, height of the rectangle that was searched.  "file" stands
  * where the frames are a list without a pattern ("pattern" is null then), "size" where a frame's differs from the plate's.
  *
  * "transfer" says how the plate's values were read (image_file.h).  For OpenEXR a plate may have "channels" (those that were asked
@@ -44,6 +48,8 @@ typedef struct document_point {
   double x, y, confidence, error;
   document_origin origin;
   int hidden;
+  double raw_x, raw_y;               /* found in this frame alone; x and y where there was nothing else */
+  double flow_x, flow_y, flow_error; /* to the next frame; flow_error 0: not measured, -1: nothing connects them */
 } document_point;
 
 typedef struct document_shape {
@@ -101,6 +107,9 @@ void document_unlock(int lock);
 /* Takes over from an older document of the same plate and template what the new one must not lose.  Fails if the older one
  * holds an artist's work but is about another plate or template.  `kept` receives the number of artist's points kept. */
 int document_merge(document *doc, const document *older, const char *older_path, size_t *kept, char *message);
+
+/* A coordinate as a document keeps it: to a thousandth of a pixel. */
+double document_number(double value);
 
 /* Name of a shape of the template, and whether it is closed. */
 const char *document_shape_name(const document *doc, size_t index, int *closed);

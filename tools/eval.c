@@ -16,7 +16,7 @@ static const char *base_name(const char *path) {
 }
 
 /* The document's points of every annotated frame, matched by the name of the picture; NaN where there are none. */
-static void match_frames(const document *doc, const dataset *ds, float *predicted) {
+static void match_frames(const document *doc, const dataset *ds, int raw, float *predicted) {
   size_t n = doc->point_count;
   for (size_t i = 0; i < ds->frame_count * n * 2; i++) predicted[i] = NAN;
   for (size_t k = 0; k < doc->frame_count; k++) {
@@ -24,8 +24,9 @@ static void match_frames(const document *doc, const dataset *ds, float *predicte
     for (size_t i = 0; i < ds->frame_count; i++) {
       if (strcmp(base_name(path), base_name(ds->frames[i].image_path)) != 0) continue;
       for (size_t p = 0; p < n; p++) {
-        predicted[(i * n + p) * 2] = (float)doc->frames[k].points[p].x;
-        predicted[(i * n + p) * 2 + 1] = (float)doc->frames[k].points[p].y;
+        const document_point *point = &doc->frames[k].points[p];
+        predicted[(i * n + p) * 2] = (float)(raw ? point->raw_x : point->x);
+        predicted[(i * n + p) * 2 + 1] = (float)(raw ? point->raw_y : point->y);
       }
     }
     free(path);
@@ -59,11 +60,12 @@ static int compare_shapes(const document *doc, const character *ch, const datase
 
 int eval_main(int argc, char **argv) {
   const char *truth = NULL, *template_path = NULL;
-  int json = 0;
+  int json = 0, raw = 0;
   char message[MESSAGE_SIZE];
   const cli_option options[] = {
       {"--truth", CLI_STRING, &truth, "DIR", "the annotated shot"},
       {"--character", CLI_STRING, &template_path, "FILE", "template with the anchors (default: DIR/character.json)"},
+      {"--raw", CLI_FLAG, &raw, NULL, "measure what the model found in each frame alone, before smoothing"},
       {"--json", CLI_FLAG, &json, NULL, "print one JSON object"},
   };
   const cli_command command = {"roto eval",
@@ -86,7 +88,7 @@ int eval_main(int argc, char **argv) {
     cli_fail(EXIT_INPUT, "%s: it has %zu landmarks a frame, %s has %u; they must be of one character", argv[0], doc.point_count,
              truth, ds.landmark_count);
   float *predicted = cli_alloc(ds.frame_count * doc.point_count * 2, sizeof *predicted);
-  match_frames(&doc, &ds, predicted);
+  match_frames(&doc, &ds, raw, predicted);
   metrics m = metrics_compute(&ch, &ds, predicted, NULL);
   shape_metrics shapes;
   if (shape_metrics_init(&shapes, &ch) != 0 || compare_shapes(&doc, &ch, &ds, &shapes) != 0)

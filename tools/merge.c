@@ -7,6 +7,7 @@
 
 #include "cli.h"
 #include "commands.h"
+#include "dejitter.h"
 #include "document.h"
 #include "image_file.h"
 
@@ -28,21 +29,30 @@ static void check_alike(const document *a, const document *b, const char *b_path
 }
 
 int merge_main(int argc, char **argv) {
-  const char *output = NULL;
+  const char *output = NULL, *smooth_name = NULL;
+  int threads = cli_default_threads();
   char message[MESSAGE_SIZE];
   const cli_option table[] = {
       {"-o", CLI_STRING, &output, "FILE", "the document of the whole shot; an artist's edits in it are kept"},
+      {"--smooth", CLI_STRING, &smooth_name, "MODE",
+       "full, causal or off (default: full; off for lists of files without pattern)"},
+      {"--threads", CLI_INTEGER, &threads, "N", "threads for the optical flow (default: all, or what the farm grants)"},
   };
-  const cli_command command = {"roto merge",
-                               "SHARD.roto.json... -o FILE",
-                               "Joins the documents that roto run --shard wrote into one of the whole shot.",
-                               "roto merge sh010.*of4.roto.json -o sh010.roto.json",
-                               table,
-                               sizeof table / sizeof *table};
+  const cli_command command = {
+      "roto merge",
+      "SHARD.roto.json... -o FILE",
+      "Joins the documents that roto run --shard wrote into one of the whole shot, and smooths it over time.",
+      "roto merge sh010.*of4.roto.json -o sh010.roto.json",
+      table,
+      sizeof table / sizeof *table};
   document whole, other;
   size_t kept;
   int count = cli_parse(&command, argc, argv);
   if (!count) cli_usage(&command, "expected the documents of the shards");
+  dejitter_mode smooth = DEJITTER_OFF;
+  if (smooth_name && !dejitter_parse(smooth_name, &smooth))
+    cli_usage(&command, "--smooth expects off, causal or full, found '%s'", smooth_name);
+  if (threads < 0) cli_usage(&command, "--threads expects 0 (all) or more, found %d", threads);
   if (!output) cli_usage(&command, "expected -o FILE for the document of the whole shot");
   for (int i = 0; i < count; ++i) {
     if (document_read(argv[i], i ? &other : &whole, message)) cli_fail(EXIT_INPUT, "%s", message);
@@ -58,8 +68,17 @@ int merge_main(int argc, char **argv) {
     if (document_merge(&whole, &other, output, &kept, message)) cli_fail(EXIT_WRITE, "%s", message);
     document_free(&other);
   }
+  if (!smooth_name && whole.pattern) smooth = DEJITTER_FULL;
+  if (smooth != DEJITTER_OFF) dejitter_track(&whole, threads, NULL);
+  if (smooth != DEJITTER_OFF && dejitter_smooth(&whole, smooth, message)) cli_fail(EXIT_FAILED, "%s", message);
   if (document_write(output, &whole, message)) cli_fail(EXIT_WRITE, "%s", message);
   document_unlock(lock);
+  size_t drawn = 0;
+  for (size_t t = 0; t < whole.frame_count; ++t)
+    for (size_t k = 0; k < whole.shape_count; ++k)
+      drawn += whole.frames[t].shapes[k].vertex_count && whole.frames[t].shapes[k].origin != ORIGIN_ARTIST;
+  if (drawn && smooth != DEJITTER_OFF)
+    fprintf(stderr, "WARNING: %zu shapes are where they were; roto shapes draws them anew through the points\n", drawn);
   printf("%s: %zu frames, from %d documents\n", output, whole.frame_count, count);
   document_free(&whole);
   return EXIT_DONE;

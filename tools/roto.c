@@ -17,6 +17,9 @@ static const struct {
 } commands[] = {
     {"run", "find the landmarks and shapes of a shot; write a roto document, previews, a contact sheet", run_main},
     {"shapes", "draw the shapes of a roto document anew through its points", shapes_main},
+    {"smooth", "smooth a document anew after an artist fixed points, without the model", smooth_main},
+    {"suggest", "name the frames most worth an artist's look, worst first, and why", suggest_main},
+    {"plot", "draw a document's paths, confidence and jitter over the shot as one picture", plot_main},
     {"matte", "draw the shapes of a roto document as mattes", matte_main},
     {"merge", "join the documents of a shot that was run in shards", merge_main},
     {"export", "write shapes and landmarks for Nuke, Blender, After Effects, ...", export_main},

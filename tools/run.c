@@ -16,6 +16,7 @@
 #include "cli.h"
 #include "commands.h"
 #include "crop_file.h"
+#include "dejitter.h"
 #include "document.h"
 #include "image_file.h"
 #include "json_file.h"
@@ -29,7 +30,7 @@ enum { SHEET_TILES = 48 };
 typedef enum missing_policy { MISSING_ERROR, MISSING_SKIP, MISSING_HOLD } missing_policy;
 
 typedef struct run_options {
-  const char *model, *crop, *crops, *range, *output, *preview, *sheet, *isa, *missing, *transfer, *channels, *shard;
+  const char *model, *crop, *crops, *range, *output, *preview, *sheet, *isa, *missing, *smooth, *transfer, *channels, *shard;
   int threads, mirror, json, follow, looks, skip_existing;
 } run_options;
 
@@ -184,6 +185,8 @@ static void run_frame(run_job *job, size_t index, run_lane *lane) {
   for (size_t i = 0; i < job->doc.point_count; ++i) {
     frame->points[i].x = (double)points[i].x;
     frame->points[i].y = (double)points[i].y;
+    frame->points[i].raw_x = frame->points[i].x;
+    frame->points[i].raw_y = frame->points[i].y;
     frame->points[i].confidence = (double)points[i].confidence;
     frame->points[i].error = (double)points[i].error;
   }
@@ -301,18 +304,21 @@ static int by_number(const void *a, const void *b) {
   return (x->number > y->number) - (x->number < y->number);
 }
 
-/* Takes over an artist's work from the older document; shapes then follow the points that an artist set. */
-static void merge_older(run_job *job, const document *older, size_t *kept) {
+/* Takes over an artist's work from the older document, if there is one, and smooths the shot; shapes then follow their points. */
+static void settle_points(run_job *job, const document *older, dejitter_mode smooth, size_t *kept) {
   char message[MESSAGE_SIZE];
   document *doc = &job->doc;
   roto_session *session = NULL;
   size_t count = doc->frame_count;
+  if (!older && smooth == DEJITTER_OFF) return;
   document_frame *done = (document_frame *)cli_alloc(count, sizeof *done); /* what this run did, by number */
   memcpy(done, doc->frames, count * sizeof *done);
-  if (document_merge(doc, older, job->options->output, kept, message)) cli_fail(EXIT_WRITE, "%s", message);
+  if (older && document_merge(doc, older, job->options->output, kept, message)) cli_fail(EXIT_WRITE, "%s", message);
+  if (smooth != DEJITTER_OFF) dejitter_track(doc, job->options->threads, NULL);
+  if (smooth != DEJITTER_OFF && dejitter_smooth(doc, smooth, message)) cli_fail(EXIT_FAILED, "%s", message);
   if (shapes_session(doc, job->model.model, &session)) cli_fail(EXIT_FAILED, "out of memory");
   for (size_t i = 0; i < doc->frame_count; ++i)
-    if (bsearch(&doc->frames[i], done, count, sizeof *done, by_number))
+    if (smooth != DEJITTER_OFF || bsearch(&doc->frames[i], done, count, sizeof *done, by_number))
       shapes_predict(doc, job->model.model, session, &doc->frames[i]);
   roto_session_free(session);
   free(done);
@@ -379,6 +385,8 @@ int run_main(int argc, char **argv) {
        "do the I-th of N parts of the frames, from 1; roto merge joins the parts"},
       {"--skip-existing", CLI_FLAG, &options.skip_existing, NULL, "do only frames that the document does not have"},
       {"--missing", CLI_STRING, &options.missing, "WHAT", "error (default), skip, or hold the frame before"},
+      {"--smooth", CLI_STRING, &options.smooth, "MODE",
+       "full, causal or off (default: full; off for a list of files without pattern, and for a shard: roto merge smooths)"},
       {"--mirror", CLI_FLAG, &options.mirror, NULL, "look at the mirrored crop too and average: twice the time, less error"},
       {"--threads", CLI_INTEGER, &options.threads, "N", "threads (default: all, or what the farm grants)"},
       {"--isa", CLI_STRING, &options.isa, "NAME", "at most this instruction set: scalar, avx2, avx512"},
@@ -401,11 +409,14 @@ int run_main(int argc, char **argv) {
   missing_policy policy = MISSING_ERROR;
   roto_transfer transfer;
   int shard = 0, shards = 0, used = 0;
+  dejitter_mode smooth = DEJITTER_OFF;
   roto_isa isa;
   if (!inputs) cli_usage(&command, "expected FRAMES: a pattern, a folder, or files");
   if (!options.model) cli_usage(&command, "expected --model FILE");
   if (!options.output) cli_usage(&command, "expected -o FILE for the roto document");
   if (!options.crop == !options.crops) cli_usage(&command, "expected --crop X,Y,W,H or --crops FILE, and only one of them");
+  if (options.smooth && !dejitter_parse(options.smooth, &smooth))
+    cli_usage(&command, "--smooth expects off, causal or full, found '%s'", options.smooth);
   if (options.threads < 0) cli_usage(&command, "--threads expects 0 (all) or more, found %d", options.threads);
   if (options.looks < 1) cli_usage(&command, "--looks expects 1 or more, found %d", options.looks);
   if (model_parse_isa(options.isa, &isa))
@@ -425,6 +436,8 @@ int run_main(int argc, char **argv) {
     cli_usage(&command, "--shard expects I/N with I from 1 to N, found '%s'", options.shard);
   if (options.follow && (options.shard || options.skip_existing))
     cli_usage(&command, "--follow needs all frames in one run, not %s", options.shard ? "--shard" : "--skip-existing");
+  if (options.shard && smooth != DEJITTER_OFF)
+    cli_usage(&command, "--smooth %s needs the whole shot: roto merge smooths the shards' frames", options.smooth);
   if (options.shard && policy == MISSING_HOLD)
     cli_usage(&command, "--missing hold needs the frame before, which another shard may have; use --missing skip");
   if (plate_open(argv, (size_t)inputs, options.range, options.channels, options.transfer, &job.plate, message))
@@ -434,6 +447,7 @@ int run_main(int argc, char **argv) {
     printf("%s: shard %s has no frames; nothing is written\n", options.output, options.shard);
     return EXIT_DONE;
   }
+  if (!options.smooth && job.plate.frames.pattern && !options.shard) smooth = DEJITTER_FULL;
   if (model_open(options.model, isa, &job.model, message)) cli_fail(EXIT_MODEL, "%s", message);
   document_init(&job.doc, job.model.model, job.plate.frames.pattern);
   check_output(options.output);
@@ -477,7 +491,7 @@ int run_main(int argc, char **argv) {
   if (has_older && older.transfer != job.doc.transfer)
     fprintf(stderr, "WARNING: %s was made with --input-transfer %s, this run with %s\n", options.output,
             transfer_name(older.transfer), transfer_name(job.doc.transfer));
-  if (has_older) merge_older(&job, &older, &kept);
+  settle_points(&job, has_older ? &older : NULL, smooth, &kept);
   if (options.sheet && image_write(options.sheet, job.sheet.picture.pixels, (uint32_t)job.sheet.picture.width,
                                    (uint32_t)job.sheet.picture.height, 3, message))
     cli_fail(EXIT_WRITE, "%s", message);

@@ -686,7 +686,8 @@ static int write_document(const writing *w, char *message) {
     frame->width = o->width, frame->height = o->height;
     memcpy(frame->crop, w->crops[f], sizeof frame->crop);
     for (int i = 0; i < PUPPET_POINTS; i++) {
-      document_point point = {a->points[i][0], a->points[i][1], 1, 0, ORIGIN_ARTIST, !a->visible[i]};
+      double x = a->points[i][0], y = a->points[i][1];
+      document_point point = {x, y, 1, 0, ORIGIN_ARTIST, !a->visible[i], x, y, 0, 0, 0};
       frame->points[i] = point;
     }
     for (int s = 0; s < PUPPET_SHAPES; s++) {

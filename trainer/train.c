@@ -15,12 +15,12 @@
 #include <unistd.h>
 
 #include "../tools/cli.h"
+#include "../tools/plot.h"
 #include "architectures.h"
 #include "checkpoint.h"
 #include "evaluate.h"
 #include "export.h"
 #include "metrics.h"
-#include "plot.h"
 #include "rng.h"
 #include "trunk.h"
 

@@ -1,4 +1,4 @@
-/* Line charts as PNG files: the learning curves. */
+/* Line charts as PNG files. */
 
 #ifndef ROTO_PLOT_H
 #define ROTO_PLOT_H

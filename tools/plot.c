@@ -6,8 +6,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "../tools/canvas.h"
-#include "../tools/image_file.h"
+#include "canvas.h"
+#include "image_file.h"
 
 enum { LEFT = 70, RIGHT = 20, TOP = 34, BOTTOM = 40 };
 
@@ -84,7 +84,7 @@ static void draw_plot(canvas *c, const plot *p, float offset, int plot_height) {
   float legend = left + width;
   for (size_t s = p->series_count; s-- > 0;) {
     const plot_series *series = &p->series[s];
-    legend -= canvas_text_width(series->name, 1.3f) + 12;
+    if (*series->name) legend -= canvas_text_width(series->name, 1.3f) + 12;
     canvas_text(c, legend, offset + 14, 1.3f, series->name, series->color);
     float last_x = 0, last_y = 0;
     int drawn = 0;

@@ -1,0 +1,103 @@
+#!/bin/sh
+# A shot from end to end, `roto run` and what follows it: tests/test_shot.sh FOLDER, where FOLDER holds the programs.
+#
+# The shot is rendered here, so its truth is known: smoothing must bring the points nearer to it and make them steadier, and
+# whatever an artist did must survive.
+set -u
+
+roto=$(cd "$1" && pwd)/roto
+train=$(cd "$1" && pwd)/roto-train
+model=$(pwd)/demo/puppet.roto
+passed=0
+failed=0
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+cd "$work" || exit 1
+
+pass() { passed=$((passed + 1)); }
+fail() {
+  failed=$((failed + 1))
+  echo "FAILED: $*"
+}
+# works PATTERN COMMAND...: the command must succeed and print something that matches.
+works() {
+  pattern=$1
+  shift
+  if timeout 300 "$@" >out 2>err && cat out err | grep -Eq -- "$pattern"; then pass; else
+    fail "$* (expected '$pattern')"
+    head -n 5 out err
+  fi
+}
+same() { if cmp -s "$1" "$2"; then pass; else fail "$1 and $2 differ"; fi; }
+differ() { if cmp -s "$1" "$2"; then fail "$1 and $2 are the same"; else pass; fi; }
+# number NAME FILE: a number of one-line JSON.
+number() { sed -n "s/.*\"$1\":\([-0-9.e+]*\).*/\1/p" "$2"; }
+# compare A OPERATOR B WHAT
+compare() { if awk "BEGIN {exit !($1 $2 $3)}"; then pass; else fail "$4: expected $1 $2 $3"; fi; }
+# point FRAME INDEX FILE: the line of a point.
+point() { awk -v frame="\"frame\": $1," -v i="$2" 'index($0, "{\"frame\": ") {at = index($0, frame) > 0; n = -2} at && ++n == i' "$3"; }
+
+"$train" demo -o shot --frames 16 --seed 4201 --size 480x360 >/dev/null || fail 'the shot cannot be rendered'
+run() { echo "$roto" run shot --model "$model" --crops shot/crop.json -o "$@"; }
+
+works '16 frames, 27 points' $(run doc.roto.json)
+works '16 frames' $(run off.roto.json) --smooth off
+works '"jitter_px"' "$roto" eval doc.roto.json --truth shot --json
+cp out smooth.json
+works '"jitter_px"' "$roto" eval doc.roto.json --truth shot --raw --json
+cp out raw.json
+works '"jitter_px"' "$roto" eval off.roto.json --truth shot --json
+for name in jitter_px nme_percent; do # off is what the model found
+  compare "$(number $name out)" '==' "$(number $name raw.json)" "$name without smoothing"
+done
+echo "jitter $(number jitter_px raw.json) -> $(number jitter_px smooth.json), NME $(number nme_percent raw.json) -> $(number nme_percent smooth.json)"
+compare "$(number jitter_px smooth.json)" '<' "0.75 * $(number jitter_px raw.json)" 'jitter of the smoothed shot'
+compare "$(number nme_percent smooth.json)" '<' "$(number nme_percent raw.json)" 'NME of the smoothed shot'
+
+# Smoothing a document again, from it alone, is smoothing the shot; off brings back what was found, and nothing is lost.
+cp doc.roto.json first.roto.json
+mv shot away
+works '16 frames, 0 points set' "$roto" smooth doc.roto.json
+same doc.roto.json first.roto.json
+works '16 frames' "$roto" smooth doc.roto.json --smooth off -o raw.roto.json
+works '16 frames' "$roto" smooth raw.roto.json -o again.roto.json
+same again.roto.json first.roto.json
+works '16 frames' "$roto" smooth doc.roto.json --smooth causal -o causal.roto.json
+differ causal.roto.json first.roto.json
+mv away shot
+for threads in 1 3; do
+  works '16 frames' $(run threads$threads.roto.json) --threads $threads
+  same threads$threads.roto.json first.roto.json
+done
+
+# Frames worth a look: as many as asked for, each once, the worst first, none beside one that was just worked on.
+works '"suggestions":\[\{"frame":' "$roto" suggest first.roto.json --top 4 --json
+tr '{' '\n' <out | sed -n 's/^"frame":\([0-9]*\),"score":\([0-9.e+-]*\),.*"reason":"[^"]*px.*/\1 \2/p' >list
+if [ -s list ] && [ "$(wc -l <list)" -le 4 ] && [ "$(cut -d' ' -f1 list | sort -u | wc -l)" = "$(wc -l <list)" ] &&
+  sort -c -r -g -k 2 list; then pass; else fail "suggestions are $(cat list)"; fi
+worst=$(sed -n '1s/ .*//p' list)
+awk -v frame="\"frame\": $worst," 'index($0, "{\"frame\": ") {at = index($0, frame) > 0} {if (at) sub(/"origin": "smoothed"/, "\"origin\": \"artist\""); print}' \
+  first.roto.json >worked.roto.json
+works '"suggestions"' "$roto" suggest worked.roto.json --top 1 --json
+next=$(sed 's/.*"suggestions":\[{"frame":\([0-9]*\),.*/\1/' out)
+compare "($next - $worst) ^ 2" '>=' 4 'distance of the next suggestion from the frame that was corrected'
+works 'plot.png: 16 frames, 27 points' "$roto" plot first.roto.json -o plot.png
+if [ "$(head -c 4 plot.png | tail -c 3)" = PNG ]; then pass; else fail 'plot.png is not a PNG'; fi
+
+# An artist moves a point: it stays where it is, to the last digit, through smoothing and a new run; its neighbours follow.
+fixed='{"x": 200.125, "y": 150.5, "confidence": 1.0000, "error": 0.000, "origin": "artist"},'
+line=$(point 8 5 doc.roto.json)
+[ -n "$line" ] || fail 'frame 8 has no point 5'
+awk -v old="$line" -v new="      $fixed" '$0 == old {$0 = new} {print}' doc.roto.json >edited.roto.json
+differ edited.roto.json doc.roto.json
+works '1 points set by an artist' "$roto" smooth edited.roto.json
+for command in smooth run; do
+  point 8 5 edited.roto.json >line
+  if grep -q '"x": 200.125, "y": 150.500,.*"origin": "artist"' line; then pass; else fail "after $command the artist's point is $(cat line)"; fi
+  near=$(point 9 5 edited.roto.json | sed 's/.*"x": \([-0-9.]*\).*/\1/') before=$(point 9 5 doc.roto.json | sed 's/.*"x": \([-0-9.]*\).*/\1/')
+  compare "$(echo "$near $before" | awk '{print ($1 - 200.125) ^ 2}')" '<' "$(echo "$before" | awk '{print ($1 - 200.125) ^ 2}')" "after $command, the artist's pull on the next frame"
+  works '16 frames' $(run edited.roto.json)
+done
+
+echo "test_shot: $passed passed, $failed failed, 0 skipped"
+[ $failed = 0 ] && [ $passed != 0 ]

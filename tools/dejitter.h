@@ -1,0 +1,27 @@
+/* How a shot holds still: the points of a finished document, frame for frame as a model found them, become tracks.
+ *
+ * dejitter_track measures, from the plate, how the picture moved at each point between consecutive frames: optical flow there
+ * and back.  What does not come back to where it started, or looks different there, is not connected: a cut, a replaced face.
+ * dejitter_smooth weighs these links against the model's expected errors (roto_smooth); points an artist set are fixed and pull
+ * their neighbours, and are never moved themselves.  The document keeps what was found, and the links, so that both can be done
+ * again at any time without the model. */
+
+#ifndef ROTO_DEJITTER_H
+#define ROTO_DEJITTER_H
+
+#include "document.h"
+
+typedef enum dejitter_mode { DEJITTER_OFF, DEJITTER_CAUSAL, DEJITTER_FULL } dejitter_mode;
+
+/* "off", "causal", "full"; 0 if it is none of them. */
+int dejitter_parse(const char *name, dejitter_mode *mode);
+
+/* Measure the links that are not known yet, and those that begin where an artist moved a point by more than a pixel.  Frames
+ * follow each other where their numbers are at most two apart; a held frame stands still.  Where a plate cannot be read links
+ * stay as they were; *unread receives how many frames are not connected to the next for that.  threads 0: all. */
+void dejitter_track(document *doc, int threads, size_t *unread);
+
+/* Set x and y of every point from the raw ones; with DEJITTER_OFF they are the raw ones. */
+int dejitter_smooth(document *doc, dejitter_mode mode, char *message);
+
+#endif

@@ -1,0 +1,148 @@
+/* `roto suggest`: which frames an artist should look at first.
+ *
+ * A frame's score is the sum over the four signs of doubt (doubt.h) of how far its worst part stands out, in robust standard
+ * deviations of the shot; the strongest is the reason.  Frames are then taken one by one, the worst first; each that is taken,
+ * and each that an artist has worked on already, makes those near it in time, and those of a like pose, less worth a look: a
+ * correction there helps here. */
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "cli.h"
+#include "commands.h"
+#include "doubt.h"
+
+static const double reach = 8; /* frames that a correction helps */
+
+typedef struct candidate {
+  double score, strongest, value, usual, worth;
+  doubt_kind kind;
+  size_t part;
+} candidate;
+
+static int by_value(const void *a, const void *b) {
+  double x = *(const double *)a, y = *(const double *)b;
+  return (x > y) - (x < y);
+}
+
+/* Adds a sign of doubt to all frames' scores. */
+static void add_sign(const doubts *d, doubt_kind kind, candidate *candidates) {
+  double *values = (double *)cli_alloc(d->frame_count, sizeof *values);
+  double *strength = (double *)cli_alloc(d->frame_count, sizeof *strength);
+  for (size_t part = 0; part < d->part_count; ++part) {
+    size_t count = 0;
+    for (size_t t = 0; t < d->frame_count; ++t)
+      if (!isnan(doubts_value(d, t, part, kind))) values[count++] = doubts_value(d, t, part, kind);
+    if (!count) continue;
+    qsort(values, count, sizeof *values, by_value);
+    double usual = values[count / 2];
+    for (size_t i = 0; i < count; ++i) values[i] = fabs(values[i] - usual);
+    qsort(values, count, sizeof *values, by_value);
+    double spread = 1.48 * values[count / 2] + 0.001 * d->size; /* what no one sees is no doubt */
+    for (size_t t = 0; t < d->frame_count; ++t) {
+      double value = doubts_value(d, t, part, kind), z = (value - usual) / spread;
+      if (isnan(value) || !(z > strength[t])) continue;
+      strength[t] = z;
+      if (z > candidates[t].strongest) {
+        candidates[t].strongest = z;
+        candidates[t].kind = kind, candidates[t].part = part;
+        candidates[t].value = value, candidates[t].usual = usual;
+      }
+    }
+  }
+  for (size_t t = 0; t < d->frame_count; ++t) candidates[t].score += strength[t];
+  free(values);
+  free(strength);
+}
+
+/* How little frame b is worth once a is taken, 0..1. */
+static double likeness(const document *doc, const doubts *d, double pose_unit, size_t a, size_t b) {
+  size_t n = 2 * doc->point_count;
+  double apart = (doc->frames[a].number - doc->frames[b].number) / reach, sum = 0;
+  for (size_t k = 0; k < n; ++k) sum += pow(d->poses[a * n + k] - d->poses[b * n + k], 2);
+  double other = sum / (double)doc->point_count / (pose_unit * pose_unit);
+  return fmax(exp(-apart * apart / 2), 0.5 * exp(-other / 2));
+}
+
+static void take(const document *doc, const doubts *d, double pose_unit, size_t taken, candidate *candidates) {
+  for (size_t t = 0; t < d->frame_count; ++t) candidates[t].worth *= 1 - likeness(doc, d, pose_unit, taken, t);
+}
+
+static char *reason_text(const doubts *d, const candidate *c) {
+  static const char *const texts[DOUBT_KINDS] = {"low confidence of", "jitter of", "model and motion disagree on",
+                                                 "unusual pose of"};
+  return cli_format("%s %s: %.2f px, usual here %.2f", texts[c->kind], d->parts[c->part], c->value, c->usual);
+}
+
+int suggest_main(int argc, char **argv) {
+  static const char *const names[DOUBT_KINDS] = {"confidence", "jitter", "disagreement", "pose"};
+  int top = 10, json = 0;
+  char message[MESSAGE_SIZE];
+  const cli_option options[] = {
+      {"--top", CLI_INTEGER, &top, "N", "how many frames (default 10)"},
+      {"--json", CLI_FLAG, &json, NULL, "print the result as JSON"},
+  };
+  const cli_command command = {
+      "roto suggest",
+      "SHOT.roto.json",
+      "Names the frames that are most worth an artist's look, the worst first, and why.  They are chosen to\n"
+      "differ: correcting one helps its neighbours.",
+      "roto suggest sh010.roto.json --top 5",
+      options,
+      sizeof options / sizeof *options};
+  document doc;
+  if (cli_parse(&command, argc, argv) != 1) cli_usage(&command, "expected one roto document");
+  if (top < 1) cli_usage(&command, "--top expects 1 or more, found %d", top);
+  if (document_read(argv[0], &doc, message)) cli_fail(EXIT_INPUT, "%s", message);
+  doubts d = doubts_find(&doc);
+  candidate *candidates = (candidate *)cli_alloc(doc.frame_count + 1, sizeof *candidates);
+  for (int kind = 0; kind < DOUBT_KINDS; ++kind) add_sign(&d, (doubt_kind)kind, candidates);
+
+  double pose_unit = 0.01 * d.size; /* half of what poses usually differ by, but no less than this */
+  double *usual = (double *)cli_alloc(doc.frame_count + 1, sizeof *usual);
+  for (size_t t = 0; t < doc.frame_count; ++t)
+    for (size_t part = 0; part < d.part_count; ++part)
+      if (!isnan(doubts_value(&d, t, part, DOUBT_POSE))) usual[t] = fmax(usual[t], doubts_value(&d, t, part, DOUBT_POSE));
+  qsort(usual, doc.frame_count, sizeof *usual, by_value);
+  if (doc.frame_count) pose_unit = fmax(pose_unit, usual[doc.frame_count / 2] / 2);
+  free(usual);
+  for (size_t t = 0; t < doc.frame_count; ++t) candidates[t].worth = 1;
+  for (size_t t = 0; t < doc.frame_count; ++t) {
+    int fixed = 0;
+    for (size_t i = 0; i < doc.point_count; ++i) fixed |= doc.frames[t].points[i].origin == ORIGIN_ARTIST;
+    if (fixed) take(&doc, &d, pose_unit, t, candidates);
+  }
+
+  cJSON *root = cJSON_CreateObject();
+  cJSON_AddStringToObject(root, "document", argv[0]);
+  cJSON *list = cJSON_AddArrayToObject(root, "suggestions");
+  for (int k = 0; k < top; ++k) {
+    size_t best = 0;
+    for (size_t t = 1; t < doc.frame_count; ++t)
+      if (candidates[t].score * candidates[t].worth > candidates[best].score * candidates[best].worth) best = t;
+    if (!doc.frame_count || !(candidates[best].score * candidates[best].worth > 0.01)) break;
+    const candidate *c = &candidates[best];
+    char *reason = reason_text(&d, c);
+    if (!json) printf("%6d  score %6.2f  %s\n", doc.frames[best].number, c->score * c->worth, reason);
+    cJSON *item = cJSON_CreateObject();
+    cJSON_AddNumberToObject(item, "frame", doc.frames[best].number);
+    cJSON_AddNumberToObject(item, "score", c->score * c->worth);
+    cJSON_AddStringToObject(item, "sign", names[c->kind]);
+    cJSON_AddStringToObject(item, "part", d.parts[c->part]);
+    cJSON_AddNumberToObject(item, "value_px", c->value);
+    cJSON_AddNumberToObject(item, "usual_px", c->usual);
+    cJSON_AddStringToObject(item, "reason", reason);
+    cJSON_AddItemToArray(list, item);
+    free(reason);
+    take(&doc, &d, pose_unit, best, candidates);
+  }
+  if (json)
+    json_print(root);
+  else
+    cJSON_Delete(root);
+  free(candidates);
+  doubts_free(&d);
+  document_free(&doc);
+  return EXIT_DONE;
+}
