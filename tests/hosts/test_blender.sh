@@ -34,7 +34,7 @@ count() {
 in_blender() { runs blender --background --factory-startup --python-exit-code 1 --python "$@"; }
 
 # A close shot: exact edges, in the first frame and the last.
-runs "$bin/roto-train" demo -o close --frames 12 --hold 1 --first-frame 1001 --seed 4201 --size 960x720 --close
+runs "$bin/roto-train" demo -o close --frames 12 --hold 1 --first-frame 1001 --seed 4201 --size 1120x840 --close
 runs "$bin/roto" export close/truth.roto.json --shapes $closed --to blender -o close.py
 runs "$bin/roto" matte close/truth.roto.json --shapes $closed -o 'matte/close.####.png' --bits 16
 in_blender "$here/render_blender.py" -- "$work/close.py" 8 "$work/close_blender" 1001 1012
