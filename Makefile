@@ -44,6 +44,7 @@ help:
 	@echo "make check-asan    the tests under clang's address and undefined-behaviour sanitizers"
 	@echo "make check-tsan    the threaded tests under clang's thread sanitizer"
 	@echo "make check-hosts   our files in the programs they are for: Blender, melt, a browser"
+	@echo "make bench-shot    a shot of 105 frames of 2348x1566, from files to document, against decoding alone"
 	@echo "make check-slurm   the farm example on a Slurm of one node (installs Slurm; as root)"
 	@echo "make fuzz          90 seconds of fuzzing the readers of models and of ONNX files"
 	@echo "make bench         start-up, inference and training against this machine's peak; PEERS=folder: beside others"
@@ -172,6 +173,9 @@ demo-train: all
 	for model in demo/puppet.roto $(DEMO)-train/puppet.roto; do \
 	  echo $$model; $(BUILD)/roto-train eval --model $$model --data $(DEMO)-train/held_out; done
 
+bench-shot: all
+	tools/bench_shot.sh $(BUILD)
+
 # The farm example on a Slurm of one node; as root.
 check-slurm: all
 	@sh tools/setup.sh $(DEPS) slurm
@@ -199,5 +203,5 @@ install: docs
 clean:
 	find $(BUILD) -mindepth 1 -maxdepth 1 ! -path $(DEPS) -exec rm -rf {} +
 
-.PHONY: check-slurm all help roto.h test check-hosts test-programs check-asan check-tsan fuzz demo demo-train bench docs install clean FORCE
+.PHONY: bench-shot check-slurm all help roto.h test check-hosts test-programs check-asan check-tsan fuzz demo demo-train bench docs install clean FORCE
 -include $(wildcard $(BUILD)/*.d $(BUILD)/*/*.d)

@@ -18,6 +18,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <stb/stb_image.h>
 #include <stb/stb_image_write.h>
 
 #include "../tools/image_file.h"
@@ -289,6 +290,40 @@ static void images_cut_anywhere_are_refused(void) {
     CHECK(image_decode(b.data, b.size - b.size / 4, "cut", &image, message) == -1 && message_has("cut: truncated"));
     free(b.data);
   }
+}
+
+typedef struct png_bytes {
+  unsigned char data[1 << 16];
+  size_t size;
+} png_bytes;
+
+static void png_append(void *user, void *data, int count) {
+  png_bytes *file = user;
+  memcpy(file->data + file->size, data, (size_t)count);
+  file->size += (size_t)count;
+}
+
+/* The reader of plain PNG files and stb's agree: every filter, one to four channels, rows that do not fill a band. */
+static void png_is_what_stb_reads(void) {
+  static unsigned char pixels[97 * 61 * 4];
+  static png_bytes file;
+  for (int filter = 0; filter < 5; ++filter)
+    for (int channels = 1; channels <= 4; ++channels) {
+      image_file image;
+      int w, h, n;
+      for (size_t i = 0; i < sizeof pixels; ++i) pixels[i] = (unsigned char)(i * i / 97 + i % 89 * 3);
+      file.size = 0;
+      stbi_write_force_png_filter = filter;
+      stbi_write_png_to_func(png_append, &file, 97, 61, channels, pixels, 97 * channels);
+      stbi_write_force_png_filter = -1;
+      unsigned char *expected = stbi_load_from_memory(file.data, (int)file.size, &w, &h, &n, 0);
+      CHECK(image_decode(file.data, file.size, "x.png", &image, message) == 0, "%s", message);
+      CHECK(expected && n == channels && image.channels == (uint32_t)n && image.width == 97 && image.height == 61 &&
+                !memcmp(expected, image.pixels, (size_t)(97 * 61 * n)),
+            "filter %d, %d channels", filter, channels);
+      stbi_image_free(expected);
+      image_free(&image);
+    }
 }
 
 static void png_with_a_flipped_bit_is_refused(void) {
@@ -1370,6 +1405,7 @@ int main(int argc, char **argv) {
   images_are_known_by_content();
   images_keep_grey_and_alpha();
   images_cut_anywhere_are_refused();
+  png_is_what_stb_reads();
   png_with_a_flipped_bit_is_refused();
   images_of_absurd_size_are_refused();
   images_are_written_whole();

@@ -12,6 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
+#include <zlib.h>
 
 #include "exr_file.h"
 
@@ -77,21 +78,8 @@ static int is_png(const unsigned char *data, size_t size) {
   return size >= 8 && !memcmp(data, "\x89PNG\r\n\x1a\n", 8);
 }
 
-/* The CRC-32 of PNG, four bits at a time: 64 bytes of table, some 400 MB/s. */
 static uint32_t png_crc(const unsigned char *data, size_t size) {
-  uint32_t table[16], crc = 0xffffffffu, i;
-  for (i = 0; i < 16; ++i) {
-    uint32_t c = i;
-    int k;
-    for (k = 0; k < 4; ++k) c = c & 1 ? 0xedb88320u ^ c >> 1 : c >> 1;
-    table[i] = c;
-  }
-  while (size--) {
-    crc ^= *data++;
-    crc = table[crc & 15] ^ crc >> 4;
-    crc = table[crc & 15] ^ crc >> 4;
-  }
-  return ~crc;
+  return (uint32_t)crc32_z(0, data, size);
 }
 
 /* Every chunk of a PNG whole and unchanged, up to its last one. */
@@ -108,6 +96,112 @@ static int png_check(const unsigned char *data, size_t size, const char *name, c
     at += (size_t)length + 12;
   }
   return message_set(message, "%s: truncated PNG: it ends after %zu bytes, inside a chunk; copy the file anew", name, size);
+}
+
+/* ---- The PNG files that plates are: grey or RGB, with or without alpha, 8 or 16 bits, not interlaced.  zlib inflates half as fast
+ * again as stb, and a band of rows at a time stays in the cache.  All others are stb's. */
+
+static int png_is_plain(const unsigned char *data, size_t size) {
+  if (size < 29 || memcmp(data + 12, "IHDR", 4) != 0) return 0;
+  if ((data[24] != 8 && data[24] != 16) || (data[25] != 0 && data[25] != 2 && data[25] != 4 && data[25] != 6)) return 0;
+  if (data[26] || data[27] || data[28]) return 0;
+  for (size_t at = 8; memcmp(data + at + 4, "IEND", 4) != 0; at += (size_t)big_u32(data + at) + 12) /* png_check saw it */
+    if (!memcmp(data + at + 4, "tRNS", 4) || !memcmp(data + at + 4, "CgBI", 4)) return 0;
+  return 1;
+}
+
+/* Undoes the filter of one row (PNG specification, 9.2); `above` is the row before it, zeros for the first; step: bytes a pixel. */
+static inline int png_unfilter_step(int filter, unsigned char *row, const unsigned char *above, size_t size, size_t step) {
+  size_t i;
+  switch (filter) {
+    case 0:
+      return 0;
+    case 1:
+      for (i = step; i < size; ++i) row[i] = (unsigned char)(row[i] + row[i - step]);
+      return 0;
+    case 2:
+      for (i = 0; i < size; ++i) row[i] = (unsigned char)(row[i] + above[i]);
+      return 0;
+    case 3:
+      for (i = 0; i < step; ++i) row[i] = (unsigned char)(row[i] + above[i] / 2);
+      for (; i < size; ++i) row[i] = (unsigned char)(row[i] + (row[i - step] + above[i]) / 2);
+      return 0;
+    case 4:
+      for (i = 0; i < step; ++i) row[i] = (unsigned char)(row[i] + above[i]);
+      for (; i < size; ++i) {
+        int a = row[i - step], b = above[i], c = above[i - step];
+        int pa = abs(b - c), pb = abs(a - c), pc = abs(a + b - 2 * c);
+        int nearest = pb < pa ? b : a, least = pb < pa ? pb : pa;
+        row[i] = (unsigned char)(row[i] + (pc < least ? c : nearest));
+      }
+      return 0;
+    default:
+      return -1;
+  }
+}
+
+/* The usual steps as constants, which halves the time. */
+static int png_unfilter(int filter, unsigned char *row, const unsigned char *above, size_t size, size_t step) {
+  if (step == 3) return png_unfilter_step(filter, row, above, size, 3);
+  if (step == 6) return png_unfilter_step(filter, row, above, size, 6);
+  return png_unfilter_step(filter, row, above, size, step);
+}
+
+/* Inflates into out[size]; `at` is the chunk to go on with.  0, or -1 if there is not as much or it is damaged. */
+static int png_inflate(z_stream *z, const unsigned char *data, size_t *at, unsigned char *out, size_t size) {
+  z->next_out = out;
+  z->avail_out = (uInt)size;
+  while (z->avail_out) {
+    if (!z->avail_in) {
+      while (memcmp(data + *at + 4, "IDAT", 4) != 0) {
+        if (!memcmp(data + *at + 4, "IEND", 4)) return -1;
+        *at += (size_t)big_u32(data + *at) + 12;
+      }
+      z->next_in = (Bytef *)(uintptr_t)(data + *at + 8);
+      z->avail_in = big_u32(data + *at);
+      *at += (size_t)z->avail_in + 12;
+      continue;
+    }
+    int result = inflate(z, Z_NO_FLUSH);
+    if (result != Z_OK && !(result == Z_STREAM_END && !z->avail_out) && result != Z_BUF_ERROR) return -1;
+  }
+  return 0;
+}
+
+/* Pixels of a plain PNG whose header and chunks were checked. */
+static int png_decode(const unsigned char *data, const char *name, image_file *image, char *message) {
+  enum { BAND = 1 << 18 };
+  static const unsigned char channels[7] = {1, 0, 3, 0, 2, 0, 4};
+  image->channels = channels[data[25]];
+  image->bits = data[24];
+  size_t step = image->channels * image->bits / 8, row = step * image->width, rows = BAND / (row + 1), at = 8;
+  if (!rows) rows = 1;
+  z_stream z;
+  memset(&z, 0, sizeof z);
+  unsigned char *band = malloc(rows * (row + 1)), *zeros = calloc(row, 1), *out = malloc(row * image->height);
+  int ready = band && zeros && out && inflateInit(&z) == Z_OK, damaged = 0;
+  const unsigned char *above = zeros;
+  for (size_t y = 0; ready && !damaged && y < image->height; y += rows) {
+    size_t count = image->height - y < rows ? image->height - y : rows;
+    damaged = png_inflate(&z, data, &at, band, count * (row + 1));
+    for (size_t k = 0; k < count && !damaged; ++k) {
+      unsigned char *to = out + (y + k) * row;
+      memcpy(to, band + k * (row + 1) + 1, row);
+      damaged = png_unfilter(band[k * (row + 1)], to, above, row, step);
+      above = to;
+    }
+  }
+  for (size_t i = 0; ready && !damaged && image->bits == 16 && i < row * image->height; i += 2) {
+    uint16_t value = (uint16_t)(out[i] << 8 | out[i + 1]);
+    memcpy(out + i, &value, 2);
+  }
+  inflateEnd(&z);
+  free(band);
+  free(zeros);
+  image->pixels = out;
+  if (!ready) return message_set(message, "%s: out of memory for %u x %u pixels", name, image->width, image->height);
+  if (damaged) return message_set(message, "%s: damaged image (its compressed pixels); copy the file anew", name);
+  return 0;
 }
 
 static int is_pnm(const unsigned char *data, size_t size) {
@@ -211,7 +305,10 @@ static int read_header(const unsigned char *data, size_t size, const char *name,
 static int stb_decode(const unsigned char *data, size_t size, const char *name, image_file *image, char *message) {
   source s = {data, size, 0, 0};
   int width, height, channels;
-  if (is_png(data, size) && png_check(data, size, name, message)) return -1;
+  if (is_png(data, size)) {
+    if (png_check(data, size, name, message)) return -1;
+    if (png_is_plain(data, size)) return png_decode(data, name, image, message);
+  }
   if (image->bits == 16) {
     image->pixels = stbi_load_16_from_callbacks(&source_calls, &s, &width, &height, &channels, 0);
   } else {
@@ -432,8 +529,8 @@ int image_write_png16(const char *path, const uint16_t *pixels, uint32_t width, 
   return sink_finish(&s, packed != NULL, path, message);
 }
 
-int image_encode_jpg(const uint8_t *pixels, uint32_t width, uint32_t height, uint32_t channels, int quality, unsigned char **data,
-                     size_t *size, char *message) {
+int image_encode_jpg(const uint8_t *pixels, uint32_t width, uint32_t height, uint32_t channels, int quality,
+                     unsigned char **data, size_t *size, char *message) {
   sink s = {NULL, 0, 0, 0};
   *data = NULL;
   *size = 0;
