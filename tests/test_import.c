@@ -1391,7 +1391,7 @@ static void fine_tune(const char *name, int (*build)(graph *), int map, const ch
   bytes file = end_graph(&g);
   int status = import_model(&o, file.at, file.size, &model, &size, message);
   if (status == 0) status = file_write(path, model, size, message);
-  if (status == 0) status = trunk_load(path, &t, message);
+  if (status == 0) status = trunk_load(path, 0, &t, message);
   free(file.at);
   free(model);
   if (!CHECK(status == 0, "%s: %s", name, message)) {
@@ -1493,7 +1493,7 @@ static void training_starts_from_an_imported_trunk(const char *folder) {
   fine_tune("sums and branches", sums, 0, "conv 3 1 8 points 3", path);
   fine_tune("windows of all kinds", convolutions, 0, "regress", path);
   remove(path);
-  CHECK(trunk_load(path, &t, message) == -1 && strstr(message, path) != NULL);
+  CHECK(trunk_load(path, 0, &t, message) == -1 && strstr(message, path) != NULL);
   CHECK(strcmp(architecture_head("act relu conv 3 2 8 pyramid 4 points 3") +
                    strspn(architecture_head("act relu conv 3 2 8 pyramid 4 points 3"), " "),
                "pyramid 4 points 3") == 0);

@@ -12,6 +12,7 @@
 #include "dataset_tools.h"
 #include "demo_shots.h"
 #include "evaluate.h"
+#include "finetune.h"
 #include "experiment.h"
 #include "import.h"
 #include "metrics.h"
@@ -43,12 +44,18 @@ static int landmarks_main(int argc, char **argv) {
   const char *schedule = "cosine", *loss = "wing", *isa = NULL;
   int threads = 0, paper = 0;
   o.name = "landmarks";
+  for (int i = 1; i < argc; i++)
+    if (strncmp(argv[i], "--finetune", 10) == 0) finetune_defaults(&o);
   const cli_option options[] = {
       {"-o", CLI_STRING, &o.output, "FILE", "model to write; FILE.csv, FILE.png and FILE.checkpoint stand beside it"},
       {"--validation", CLI_STRING, &o.validation, "DIR", "frames to measure on, not trained on"},
       {"--character", CLI_STRING, &o.character, "FILE", "template (default: DATA/character.json)"},
       {"--net", CLI_STRING, &o.net, "NET", "small, tiny, b0 to b7, or a configuration's text (default small)"},
       {"--from", CLI_STRING, &o.from, "FILE", "start from the trunk of this model, with the head of --net (text: all of it)"},
+      {"--finetune", CLI_STRING, &o.finetune, "FILE",
+       "go on training this model, a few minutes; --from is then a document: its frames with an artist's points.  Shape "
+       "networks are "
+       "not taken along: roto-train shapes adds them"},
       {"--freeze", CLI_INTEGER, &o.freeze, "N", "epochs before that trunk is trained too (default 0)"},
       {"--size", CLI_INTEGER, &o.size, "N", "side of the network's input in pixels (default: the configuration's)"},
       {"--epochs", CLI_INTEGER, &o.epochs, "N", "passes over the data (default 100)"},
@@ -80,9 +87,19 @@ static int landmarks_main(int argc, char **argv) {
       "roto-train landmarks", "DATA... -o MODEL.roto",
       "Train a landmark model on folders of annotated shots.  An interrupted run goes on when the command is repeated, and "
       "ends with the same bits.",
-      "roto-train landmarks shots --validation held_out -o puppet.roto", OPTIONS(options)};
+      "roto-train landmarks shots --validation held_out -o puppet.roto\n"
+      "  roto-train landmarks --finetune puppet.roto --from sh010.roto.json -o sh010.roto   # after an artist fixed frames",
+      OPTIONS(options)};
   int count = cli_parse(&command, argc, argv);
-  if (count < 1) cli_usage(&command, "expected folders of shots");
+  if (o.finetune != NULL) {
+    o.fixed = o.from;
+    o.from = NULL;
+    if (o.freeze > 0 || o.character != NULL || o.size > 0)
+      cli_usage(&command, "--finetune keeps the model as it is: --freeze, --character and --size do not go with it");
+    if (o.fixed == NULL && count < 1) cli_usage(&command, "--finetune needs --from DOCUMENT.roto.json, or folders of shots");
+  } else if (count < 1) {
+    cli_usage(&command, "expected folders of shots");
+  }
   if (o.output == NULL) cli_usage(&command, "-o MODEL.roto is missing");
   if (o.epochs < 1 || o.batch < 1 || o.evaluate_every < 1 || o.size < 0 || o.size > (int)ROTO_MAX_SIZE)
     cli_usage(&command, "--epochs, --batch and --evaluate-every must be at least 1, --size 0 to %u", ROTO_MAX_SIZE);

@@ -20,6 +20,7 @@
 #include "checkpoint.h"
 #include "evaluate.h"
 #include "export.h"
+#include "finetune.h"
 #include "metrics.h"
 #include "rng.h"
 #include "trunk.h"
@@ -58,7 +59,7 @@ typedef struct run {
   backgrounds backdrops;
   augment_options augment;
   network net;
-  trunk trunk;             /* with --from */
+  trunk trunk;             /* with --from or --finetune */
   float mean[3], scale[3]; /* of the input */
   optimizer opt;
   run_state state;
@@ -128,6 +129,7 @@ static double train_batch(run *r) {
 /* Pairs of (spread, error) under slight jitter, from frames the network was not trained on where there are any. */
 static uint32_t calibrate(run *r, roto_knot *knots, uint32_t room) {
   network *net = &r->net;
+  if (r->o->finetune != NULL && r->validation.frame_count == 0) return trunk_knots(&r->trunk, knots, room);
   const dataset *ds = r->validation.frame_count > 0 ? &r->validation : &r->ds;
   const net_node *in = &net->nodes[0], *out = net_output(net);
   uint32_t n = r->ch.landmark_count, floats = out->c / n;
@@ -265,6 +267,7 @@ static uint64_t hash_configuration(const run *r, const char *text) {
                       o->loss.heat_weight,
                       o->loss.heat_sigma,
                       o->evaluate_every,
+                      o->epoch_batches,
                       o->freeze,
                       o->part_scale};
   uint64_t h = hash_text(hash_text(0xcbf29ce484222325u, text), compute_isa(r->cp)) ^ r->trunk.hash;
@@ -294,6 +297,18 @@ static void load_frames(run *r, const char *path, dataset *ds) {
   if (!r->o->quiet) printf("%s: %zu frames, %zu not usable\n", path, ds->frame_count, ds->dropped_count);
 }
 
+static void load_fixed(run *r) {
+  char message[MESSAGE_SIZE];
+  dataset fixed;
+  if (finetune_load(r->o->fixed, &r->ch, 0.3f, &fixed, message) != 0) cli_fail(EXIT_INPUT, "%s", message);
+  if (dataset_cache(&fixed, for_each, r->cp, message) != 0) {
+    for (size_t i = 0; i < fixed.issue_count && i < 20; i++) cli_error("%s: %s", fixed.issues[i].path, fixed.issues[i].reason);
+    cli_fail(EXIT_INPUT, "%s", message);
+  }
+  if (!r->o->quiet) printf("%s: %zu frames with an artist's points\n", r->o->fixed, fixed.frame_count);
+  if (dataset_append(&r->ds, &fixed, message) != 0) cli_fail(EXIT_FAILED, "%s", message);
+}
+
 static void build_network(run *r, const char *text, uint32_t size) {
   char message[MESSAGE_SIZE];
   uint32_t x;
@@ -303,15 +318,16 @@ static void build_network(run *r, const char *text, uint32_t size) {
     r->mean[c] = 0.5f;
     r->scale[c] = 4;
   }
-  if (r->o->from != NULL) {
+  if (r->trunk.nodes != NULL) {
     const roto_info *info = roto_get_info(r->trunk.file.model);
     memcpy(r->mean, info->input_mean, sizeof r->mean);
     memcpy(r->scale, info->input_scale, sizeof r->scale);
-    if (trunk_build(&r->trunk, &r->net, &x, message) != 0) cli_fail(EXIT_MODEL, "%s: %s", r->o->from, message);
+    if (trunk_build(&r->trunk, &r->net, &x, message) != 0) cli_fail(EXIT_MODEL, "%s: %s", text, message);
   }
-  if (architecture_extend(&r->net, x, text, r->ch.landmark_count, message) != 0) cli_fail(EXIT_USAGE, "%s", message);
+  if (r->o->finetune == NULL && architecture_extend(&r->net, x, text, r->ch.landmark_count, message) != 0) cli_fail(EXIT_USAGE, "%s", message);
   net_finish(&r->net, (uint64_t)r->o->seed);
-  if (r->o->from != NULL) trunk_fill(&r->trunk, &r->net);
+  if (r->trunk.nodes != NULL) trunk_fill(&r->trunk, &r->net);
+  r->net.frozen_norm = r->o->finetune != NULL; /* a few frames have no statistics worth the name */
 }
 
 /* w_part * w_point of each landmark, of mean 1.  The paper's loss is "scale-aware": an error weighs by the size of its part,
@@ -345,14 +361,20 @@ static void choose_weights(run *r) {
 static void set_up(run *r) {
   const train_options *o = r->o;
   char message[MESSAGE_SIZE];
-  char *template_path = o->character != NULL ? cli_format("%s", o->character) : cli_format("%s/character.json", o->data[0]);
-  if (character_load(template_path, &r->ch, message) != 0) cli_fail(EXIT_INPUT, "%s", message);
-  free(template_path);
+  if (o->finetune != NULL) {
+    if (trunk_load(o->finetune, 1, &r->trunk, message) != 0) cli_fail(EXIT_MODEL, "%s", message);
+    if (character_from_model(r->trunk.file.model, &r->ch, message) != 0) cli_fail(EXIT_MODEL, "%s: %s", o->finetune, message);
+  } else {
+    char *template_path = o->character != NULL ? cli_format("%s", o->character) : cli_format("%s/character.json", o->data[0]);
+    if (character_load(template_path, &r->ch, message) != 0) cli_fail(EXIT_INPUT, "%s", message);
+    free(template_path);
+  }
   for (size_t i = 0; i < o->data_count; i++) {
     dataset more = {0};
     load_frames(r, o->data[i], &more);
     if (dataset_append(&r->ds, &more, message) != 0) cli_fail(EXIT_FAILED, "%s", message);
   }
+  if (o->fixed != NULL) load_fixed(r);
   if (o->validation != NULL) load_frames(r, o->validation, &r->validation);
   if (o->backgrounds != NULL && backgrounds_load(o->backgrounds, &r->backdrops, message) != 0)
     cli_fail(EXIT_INPUT, "%s", message);
@@ -362,11 +384,12 @@ static void set_up(run *r) {
   uint32_t size = (uint32_t)o->size, own_size = 0;
   const char *text = architecture_text(o->net, &own_size);
   if (o->from != NULL) {
-    if (trunk_load(o->from, &r->trunk, message) != 0) cli_fail(EXIT_MODEL, "%s", message);
+    if (trunk_load(o->from, 0, &r->trunk, message) != 0) cli_fail(EXIT_MODEL, "%s", message);
     own_size = r->trunk.nodes[0].w;
     text = text != NULL ? architecture_head(text) : o->net;
   }
   if (text == NULL) text = o->net;
+  if (o->finetune != NULL) text = o->finetune, size = roto_get_info(r->trunk.file.model)->input_width;
   if (size == 0) size = own_size;
   if (size == 0) cli_fail(EXIT_USAGE, "--size is needed with a network of your own");
   build_network(r, text, size);
@@ -385,6 +408,7 @@ static void set_up(run *r) {
   if (net_probability(&r->net) != NULL) r->dlogit = real_alloc(batch * n * head->h * head->w);
   choose_weights(r);
   r->batch_count = r->ds.frame_count / batch > 0 ? r->ds.frame_count / batch : 1;
+  if (o->epoch_batches > 0) r->batch_count = (size_t)o->epoch_batches;
   r->checkpoint = cli_format("%s.checkpoint", o->output);
   r->log = cli_format("%s.csv", o->output);
   r->plot = cli_format("%s.png", o->output);
@@ -397,7 +421,7 @@ static void set_up(run *r) {
 
 static void tear_down(run *r) {
   net_free(&r->net);
-  if (r->o->from != NULL) trunk_free(&r->trunk);
+  if (r->trunk.nodes != NULL) trunk_free(&r->trunk);
   optimizer_free(&r->opt);
   dataset_free(&r->ds);
   dataset_free(&r->validation);

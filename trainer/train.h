@@ -16,11 +16,14 @@ typedef struct train_options {
   const char *output;      /* the .roto file */
   const char *net;         /* a name or text of architectures.h */
   const char *from;        /* a model whose trunk to start from, with the head of `net` (text: all of it); or NULL */
+  const char *finetune;    /* a model to go on training as it is, on the data and on `fixed`; or NULL */
+  const char *fixed;       /* a roto document: its frames in which an artist set points; or NULL */
   const char *backgrounds; /* folder of pictures for the augmentation; NULL: plain colours */
   int freeze;              /* epochs before that trunk is trained too */
   const char *name, *description;
   int size;                          /* of the square input; 0: the configuration's own */
   int epochs, batch, evaluate_every; /* evaluation: in epochs */
+  int epoch_batches;                 /* batches an epoch; 0: as many as make every frame be seen once */
   double rate, weight_decay, average;
   schedule_kind schedule;
   loss_options loss;

@@ -54,7 +54,7 @@ static uint32_t read_nodes(trunk *t) {
   return count;
 }
 
-int trunk_load(const char *path, trunk *t, char *message) {
+int trunk_load(const char *path, int whole, trunk *t, char *message) {
   memset(t, 0, sizeof *t);
   if (model_open(path, ROTO_ISA_AUTO, &t->file, message) != 0) return -1;
   uint32_t count = roto_get_info(t->file.model)->input_channels == 3 ? read_nodes(t) : 0;
@@ -63,8 +63,8 @@ int trunk_load(const char *path, trunk *t, char *message) {
     return message_set(message, "%s: expected a model of three channels (or there is no memory for it)", path);
   }
   t->last = count - 1;
-  if (t->nodes[t->last].op == ROTO_OP_POINTS) t->last = t->nodes[t->nodes[t->last].inputs[0]].inputs[0];
-  while (t->last > 0 && t->nodes[t->last].h * t->nodes[t->last].w == 1) t->last = t->nodes[t->last].inputs[0];
+  if (!whole && t->nodes[t->last].op == ROTO_OP_POINTS) t->last = t->nodes[t->nodes[t->last].inputs[0]].inputs[0];
+  while (!whole && t->last > 0 && t->nodes[t->last].h * t->nodes[t->last].w == 1) t->last = t->nodes[t->last].inputs[0];
   if (t->last == 0) {
     trunk_free(t);
     return message_set(message, "%s: expected a network with feature maps, found none to build on", path);
@@ -94,7 +94,8 @@ int trunk_build(trunk *t, network *net, uint32_t *x, char *message) {
     roto_node_desc n = t->nodes[i];
     if (!t->needed[i]) continue;
     for (uint32_t k = 0; k < n.input_count; k++) n.inputs[k] = place[n.inputs[k]];
-    place[i] = net_append(net, &n);
+    place[i] = n.op == ROTO_OP_POINTS ? net_points(net, n.inputs[0], roto_get_info(t->file.model)->landmark_count)
+                                      : net_append(net, &n);
     if (place[i] == 0) {
       free(place);
       return message_set(message, "layer %u of the trunk does not fit a picture of %u x %u; its own size is %u x %u", i,
@@ -107,6 +108,17 @@ int trunk_build(trunk *t, network *net, uint32_t *x, char *message) {
   t->node_count = net->node_count;
   free(place);
   return 0;
+}
+
+uint32_t trunk_knots(const trunk *t, roto_knot *knots, uint32_t room) {
+  const unsigned char *list = chunk(&t->file, ROTO_CHUNK('C', 'A', 'L', 'B'));
+  uint32_t count = u32(list + ROTO_LIST_COUNT), bits[2];
+  for (uint32_t i = 0; i < count && i < room; i++) {
+    for (size_t k = 0; k < 2; k++) bits[k] = u32(list + ROTO_LIST_SIZE + (size_t)i * ROTO_KNOT_SIZE + 4 * k);
+    memcpy(&knots[i].spread, &bits[0], 4);
+    memcpy(&knots[i].error, &bits[1], 4);
+  }
+  return count < room ? count : room;
 }
 
 void trunk_fill(const trunk *t, network *net) {

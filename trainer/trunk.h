@@ -19,12 +19,15 @@ typedef struct trunk {
   uint64_t hash;                    /* of the file */
 } trunk;
 
-/* Read a model of three channels.  On failure *t is zero. */
-int trunk_load(const char *path, trunk *t, char *message);
+/* Read a model of three channels; whole: its head belongs to the trunk too, all of it is trained on.  On failure *t is zero. */
+int trunk_load(const char *path, int whole, trunk *t, char *message);
 void trunk_free(trunk *t);
 
 /* Append its layers to a network that has a picture of any size so far; *x becomes the feature map. */
 int trunk_build(trunk *t, network *net, uint32_t *x, char *message);
+
+/* The model's own calibration, which stays that of the shots it was made on.  Returns the number of knots, at most `room`. */
+uint32_t trunk_knots(const trunk *t, roto_knot *knots, uint32_t room);
 
 /* After net_finish: put the trunk's numbers in place. */
 void trunk_fill(const trunk *t, network *net);

@@ -1,0 +1,17 @@
+/* Fix and continue: the frames of a shot in which an artist set points, as data to adapt a model to that shot. */
+
+#ifndef ROTO_FINETUNE_H
+#define ROTO_FINETUNE_H
+
+#include "dataset.h"
+#include "train.h"
+
+/* The recipe: a few hundred steps at a tenth of the usual rate, with the model's own normalisation; about two core-minutes with
+ * the default network. */
+void finetune_defaults(train_options *o);
+
+/* Frames of a roto document in which an artist set a point, in its template's landmarks by name.  What the artist did not touch
+ * there counts `other` of a point that was: it was seen and left.  Fails if there is no such frame. */
+int finetune_load(const char *path, const character *ch, float other, dataset *ds, char *message);
+
+#endif
