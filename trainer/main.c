@@ -135,7 +135,8 @@ static int eval_main(int argc, char **argv) {
       {"--json", CLI_FLAG, &json, NULL, "print one JSON object"},
   };
   const cli_command command = {"roto-train eval", "--model M --data DIR",
-                               "Measure a model on annotated shots: NME, MAE by part, jitter, IoU and contours of the shapes.",
+                               "Measure a model on annotated shots: NME, MAE by part, jitter, IoU and contours of the shapes, "
+                               "and how far its confidence can be relied on.",
                                "roto-train eval --model puppet.roto --data held_out --json", OPTIONS(options)};
   if (cli_parse(&command, argc, argv) != 0) cli_usage(&command, "unexpected argument '%s'", argv[0]);
   if (model_path == NULL || data == NULL) cli_usage(&command, "--model and --data are needed");
@@ -175,8 +176,11 @@ static int eval_main(int argc, char **argv) {
   }
   float *predicted = cli_alloc(ds.frame_count * ds.landmark_count * 2, sizeof(float));
   double *nme = cli_alloc(ds.frame_count, sizeof *nme);
-  if (evaluate_model(cp, model, &ds, crops, mirror, predicted, NULL, message) != 0) cli_fail(EXIT_FAILED, "%s", message);
+  roto_point *points = cli_alloc(ds.frame_count * ds.landmark_count, sizeof *points);
+  if (evaluate_model(cp, model, &ds, crops, mirror, predicted, points, message) != 0) cli_fail(EXIT_FAILED, "%s", message);
   metrics m = metrics_compute(&ch, &ds, predicted, nme);
+  metrics_rely(&m, &ds, predicted, points);
+  free(points);
   shape_metrics shapes;
   for (size_t i = 0; true_landmarks && i < ds.frame_count; i++)
     for (uint32_t k = 0; k < ds.landmark_count; k++) {

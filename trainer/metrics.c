@@ -4,7 +4,10 @@
 #include "shape_metrics.h"
 
 #include <math.h>
+#include <stdlib.h>
 #include <string.h>
+
+#include "../tools/cli.h"
 
 /* The change of the error from one frame to the next, squared and summed over points valid in both; counts them. */
 static double squared_change(const frame *a, const frame *b, const float *pa, const float *pb, uint32_t points, size_t *count) {
@@ -24,6 +27,7 @@ metrics metrics_compute(const character *ch, const dataset *ds, const float *pre
   uint32_t points = ds->landmark_count;
   size_t part_points[ROTO_MAX_LANDMARKS] = {0}, nme_frames = 0, changes = 0;
   double change_sum = 0;
+  m.worst_found = -1;
   m.part_count = ch->part_count;
   for (uint32_t k = 0; k < m.part_count; k++) m.part_names[k] = ch->parts[k].name;
   for (int k = 0; k < 2; k++) m.anchors[k] = ch->landmarks[ch->anchors[k]].name;
@@ -74,6 +78,60 @@ metrics metrics_compute(const character *ch, const dataset *ds, const float *pre
   return m;
 }
 
+typedef struct judged {
+  double expected, actual;
+} judged;
+
+static int by_expected(const void *a, const void *b) {
+  double x = ((const judged *)a)->expected, y = ((const judged *)b)->expected;
+  return (x > y) - (x < y);
+}
+
+static int by_actual(const void *a, const void *b) {
+  double x = ((const judged *)a)->actual, y = ((const judged *)b)->actual;
+  return (x > y) - (x < y);
+}
+
+void metrics_rely(metrics *m, const dataset *ds, const float *predicted, const roto_point *points) {
+  uint32_t n = ds->landmark_count;
+  judged *all = cli_alloc(ds->frame_count * n + 1, sizeof *all), *frames = cli_alloc(ds->frame_count + 1, sizeof *frames);
+  size_t count = 0, frame_count = 0, found = 0;
+  for (size_t i = 0; i < ds->frame_count; i++) {
+    size_t first = count;
+    if (isnan(predicted[i * n * 2])) continue;
+    for (uint32_t k = 0; k < n; k++) {
+      const float *p = predicted + (i * n + k) * 2, *t = ds->frames[i].points + 2 * k;
+      if (!ds->frames[i].valid[k]) continue;
+      all[count].expected = (double)points[i * n + k].error;
+      all[count++].actual = hypot((double)(p[0] - t[0]), (double)(p[1] - t[1]));
+    }
+    for (size_t k = first; k < count; k++) {
+      frames[frame_count].expected += all[k].expected / (double)(count - first);
+      frames[frame_count].actual += all[k].actual / (double)(count - first);
+    }
+    frame_count += count > first;
+  }
+  qsort(all, count, sizeof *all, by_expected);
+  for (size_t b = 0; b < METRICS_BINS; b++) {
+    size_t begin = count * b / METRICS_BINS, end = count * (b + 1) / METRICS_BINS;
+    m->bins[b].points = end - begin;
+    for (size_t k = begin; k < end; k++) {
+      m->bins[b].expected += all[k].expected / (double)(end - begin);
+      m->bins[b].actual += all[k].actual / (double)(end - begin);
+    }
+  }
+  size_t worst = (frame_count + 9) / 10, doubted = (frame_count + 4) / 5;
+  if (worst > 0) {
+    qsort(frames, frame_count, sizeof *frames, by_actual);
+    double limit = frames[frame_count - worst].actual;
+    qsort(frames, frame_count, sizeof *frames, by_expected);
+    for (size_t i = frame_count - doubted; i < frame_count; i++) found += frames[i].actual >= limit;
+    m->worst_found = 100 * (double)(found < worst ? found : worst) / (double)worst;
+  }
+  free(all);
+  free(frames);
+}
+
 void metrics_print(FILE *out, const metrics *m, const shape_metrics *shapes) {
   fprintf(out, "frames    %zu (%zu failed)\n", m->frames, m->failed);
   fprintf(out, "NME       %.3f %% of the distance from %s to %s; %.2f %% of the frames above 10 %%\n", m->nme_percent,
@@ -82,6 +140,13 @@ void metrics_print(FILE *out, const metrics *m, const shape_metrics *shapes) {
   for (uint32_t k = 0; k < m->part_count; k++) fprintf(out, " %s %.3f", m->part_names[k], m->mae_px[k]);
   fprintf(out, ")\njitter    %.3f px (RMS change of the error between consecutive frames)\n", m->jitter_px);
   if (shapes != NULL) shape_metrics_print(out, shapes);
+  if (m->worst_found < 0) return;
+  fprintf(out, "expected  ");
+  for (int b = 0; b < METRICS_BINS; b++) fprintf(out, " %7.3f", m->bins[b].expected);
+  fprintf(out, " px, a tenth of the points each\nactual    ");
+  for (int b = 0; b < METRICS_BINS; b++) fprintf(out, " %7.3f", m->bins[b].actual);
+  fprintf(out, " px\nworst     %.0f %% of the worst tenth of the frames are among the fifth of the least confidence\n",
+          m->worst_found);
 }
 
 void print_json_text(FILE *out, const char *text) {
@@ -111,5 +176,9 @@ void metrics_print_json(FILE *out, const metrics *m, const shape_metrics *shapes
   }
   fprintf(out, "\"total\":%.6g},\"jitter_px\":%.6g", m->mae_total_px, m->jitter_px);
   if (shapes != NULL) shape_metrics_print_json(out, shapes);
+  for (int b = 0; m->worst_found >= 0 && b < METRICS_BINS; b++)
+    fprintf(out, "%s{\"expected_px\":%.6g,\"actual_px\":%.6g,\"points\":%zu}", b ? "," : ",\"reliability\":[",
+            m->bins[b].expected, m->bins[b].actual, m->bins[b].points);
+  if (m->worst_found >= 0) fprintf(out, "],\"worst_found\":%.6g", m->worst_found);
   fputs("}\n", out);
 }

@@ -324,7 +324,8 @@ static void build_network(run *r, const char *text, uint32_t size) {
     memcpy(r->scale, info->input_scale, sizeof r->scale);
     if (trunk_build(&r->trunk, &r->net, &x, message) != 0) cli_fail(EXIT_MODEL, "%s: %s", text, message);
   }
-  if (r->o->finetune == NULL && architecture_extend(&r->net, x, text, r->ch.landmark_count, message) != 0) cli_fail(EXIT_USAGE, "%s", message);
+  if (r->o->finetune == NULL && architecture_extend(&r->net, x, text, r->ch.landmark_count, message) != 0)
+    cli_fail(EXIT_USAGE, "%s", message);
   net_finish(&r->net, (uint64_t)r->o->seed);
   if (r->trunk.nodes != NULL) trunk_fill(&r->trunk, &r->net);
   r->net.frozen_norm = r->o->finetune != NULL; /* a few frames have no statistics worth the name */
