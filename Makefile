@@ -17,10 +17,11 @@ WARNINGS := -Wall -Wextra -Wshadow -Wconversion -Wstrict-prototypes -Wmissing-pr
 # Asked when a recipe runs: on a bare machine the compiler arrives with the setup.
 OPENMP = $(shell $(CC) -fopenmp -include omp.h -fsyntax-only -x c /dev/null 2>/dev/null && echo -fopenmp)
 # The linker warns about dlopen in libgomp, which would load plug-ins for accelerators; there are none to load.
-STATIC ?= -static
-COMPILE = $(CC) -std=c99 -D_DEFAULT_SOURCE $(WARNINGS) $(CFLAGS) $(OPENMP) -I$(BUILD) -isystem $(DEPS)/include -MMD -MP
+# Without symbols and what nothing calls (most of the C++ library that tinyexr brings): STATIC= keeps them for a debugger.
+STATIC ?= -static -s -Wl,--gc-sections
+COMPILE = $(CC) -std=c99 -D_DEFAULT_SOURCE $(WARNINGS) $(CFLAGS) -ffunction-sections -fdata-sections $(OPENMP) -I$(BUILD) -isystem $(DEPS)/include -MMD -MP
 # The one C++ file: OpenEXR through tinyexr, which shifts negative numbers, as every compiler lets it.
-COMPILE_CXX = $(CXX) -std=c++11 $(filter-out -Wstrict-prototypes -Wmissing-prototypes,$(WARNINGS)) $(CFLAGS) -fno-sanitize=shift -MMD -MP
+COMPILE_CXX = $(CXX) -std=c++11 $(filter-out -Wstrict-prototypes -Wmissing-prototypes,$(WARNINGS)) $(CFLAGS) -ffunction-sections -fdata-sections -fno-sanitize=shift -MMD -MP
 LIBS := $(DEPS)/libcjson.a -lz -lstdc++ -lm -lpthread
 
 # One archive serves both programs and every test: the linker takes what it needs.

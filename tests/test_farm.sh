@@ -51,14 +51,14 @@ cp "$valid/all.roto" model.roto
 run() { echo "$roto" run plate/sh.####.ppm --model model.roto --crop 2,2,12,12; }
 
 # Shards.
-expect 0 '10 frames' $(run) -o whole.roto.json
+expect 0 '10 frames' $(run) --smooth full -o whole.roto.json
 for i in 1 2 3; do expect 0 'frames, 2 points' $(run) --shard $i/3 -o part.$i.roto.json; done
-expect 0 '10 frames, from 3 documents' "$roto" merge part.2.roto.json part.1.roto.json part.3.roto.json -o joined.roto.json
+expect 0 '10 frames, from 3 documents' "$roto" merge part.2.roto.json part.1.roto.json part.3.roto.json --smooth full -o joined.roto.json
 same joined.roto.json whole.roto.json
-expect 0 '10 frames, from 3 documents' "$roto" merge part.*.roto.json -o joined.roto.json
+expect 0 '10 frames, from 3 documents' "$roto" merge part.*.roto.json --smooth full -o joined.roto.json
 same joined.roto.json whole.roto.json
 sed '0,/"x": [-0-9.]*\(.*\)"smoothed"/s//"x": 7.125\1"artist"/' whole.roto.json >joined.roto.json
-expect 0 '10 frames' "$roto" merge part.*.roto.json -o joined.roto.json
+expect 0 '10 frames' "$roto" merge part.*.roto.json --smooth full -o joined.roto.json
 if grep -q '"x": 7.125.*"artist"' joined.roto.json; then pass; else fail "merge lost the artist's point"; fi
 cp joined.roto.json edited.roto.json
 expect 0 '1 points set by an artist' "$roto" smooth edited.roto.json # merge has smoothed already
@@ -75,11 +75,11 @@ expect 2 'hold needs the frame before' $(run) --shard 1/2 --missing hold -o no.r
 if [ -e no.roto.json ] || [ -e none.roto.json ]; then fail 'a refused command wrote a document'; else pass; fi
 
 # What is done is not done again: the frames that are there need not even be readable.
-expect 0 '4 frames' $(run) --range 1000-1003 -o doc.roto.json
+expect 0 '4 frames' $(run) --smooth full --range 1000-1003 -o doc.roto.json
 mkdir away && mv plate/sh.1001.ppm away/
-expect 0 '10 frames' $(run) --range 1000-1009 --skip-existing -o doc.roto.json
+expect 0 '10 frames' $(run) --smooth full --range 1000-1009 --skip-existing -o doc.roto.json
 same doc.roto.json whole.roto.json
-expect 0 'has all frames already' $(run) --range 1000-1009 --skip-existing -o doc.roto.json
+expect 0 'has all frames already' $(run) --smooth full --range 1000-1009 --skip-existing -o doc.roto.json
 mv away/sh.1001.ppm plate/
 cp alien.roto.json other.roto.json
 expect 3 'other.roto.json: is of another plate.*cannot go on' $(run) --skip-existing -o other.roto.json
@@ -144,7 +144,7 @@ expect 3 'ERROR: plate/sh.1005.ppm: truncated.*copy the file anew' $(run) -o doc
 same doc.roto.json whole.roto.json
 expect 0 'WARNING: plate/sh.1005.ppm.*held' $(run) --missing hold -o held.roto.json
 cp good.ppm plate/sh.1005.ppm
-expect 0 '10 frames' $(run) --skip-existing -o held.roto.json
+expect 0 '10 frames' $(run) --smooth full --skip-existing -o held.roto.json
 same held.roto.json whole.roto.json
 
 # Two runs on one document at a time, and an artist who saves meanwhile: all of it is in the end.  The runs wait for a frame each.

@@ -38,7 +38,7 @@ compare() { if awk "BEGIN {exit !($1 $2 $3)}"; then pass; else fail "$4: expecte
 point() { awk -v frame="\"frame\": $1," -v i="$2" 'index($0, "{\"frame\": ") {at = index($0, frame) > 0; n = -2} at && ++n == i' "$3"; }
 
 "$train" demo -o shot --frames 16 --seed 4201 --size 480x360 >/dev/null || fail 'the shot cannot be rendered'
-run() { echo "$roto" run shot --model "$model" --crops shot/crop.json -o "$@"; }
+run() { echo "$roto" run shot --model "$model" --crops shot/crop.json --smooth full -o "$@"; }
 
 works '16 frames, 27 points' $(run doc.roto.json)
 works '16 frames' $(run off.roto.json) --smooth off

@@ -35,13 +35,13 @@ int merge_main(int argc, char **argv) {
   const cli_option table[] = {
       {"-o", CLI_STRING, &output, "FILE", "the document of the whole shot; an artist's edits in it are kept"},
       {"--smooth", CLI_STRING, &smooth_name, "MODE",
-       "full, causal or off (default: full; off for lists of files without pattern)"},
+       "full, causal, or off (default)"},
       {"--threads", CLI_INTEGER, &threads, "N", "threads for the optical flow (default: all, or what the farm grants)"},
   };
   const cli_command command = {
       "roto merge",
       "SHARD.roto.json... -o FILE",
-      "Joins the documents that roto run --shard wrote into one of the whole shot, and smooths it over time.",
+      "Joins the documents that roto run --shard wrote into one of the whole shot, and smooths it over time if asked to.",
       "roto merge sh010.*of4.roto.json -o sh010.roto.json",
       table,
       sizeof table / sizeof *table};
@@ -68,7 +68,6 @@ int merge_main(int argc, char **argv) {
     if (document_merge(&whole, &other, output, &kept, message)) cli_fail(EXIT_WRITE, "%s", message);
     document_free(&other);
   }
-  if (!smooth_name && whole.pattern) smooth = DEJITTER_FULL;
   if (smooth != DEJITTER_OFF) dejitter_track(&whole, threads, NULL);
   if (smooth != DEJITTER_OFF && dejitter_smooth(&whole, smooth, message)) cli_fail(EXIT_FAILED, "%s", message);
   if (document_write(output, &whole, message)) cli_fail(EXIT_WRITE, "%s", message);

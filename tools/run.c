@@ -386,7 +386,7 @@ int run_main(int argc, char **argv) {
       {"--skip-existing", CLI_FLAG, &options.skip_existing, NULL, "do only frames that the document does not have"},
       {"--missing", CLI_STRING, &options.missing, "WHAT", "error (default), skip, or hold the frame before"},
       {"--smooth", CLI_STRING, &options.smooth, "MODE",
-       "full, causal or off (default: full; off for a list of files without pattern, and for a shard: roto merge smooths)"},
+       "full, causal, or off (default); not for a shard, whose frames roto merge smooths"},
       {"--mirror", CLI_FLAG, &options.mirror, NULL, "look at the mirrored crop too and average: twice the time, less error"},
       {"--threads", CLI_INTEGER, &options.threads, "N", "threads (default: all, or what the farm grants)"},
       {"--isa", CLI_STRING, &options.isa, "NAME", "at most this instruction set: scalar, avx2, avx512"},
@@ -447,7 +447,6 @@ int run_main(int argc, char **argv) {
     printf("%s: shard %s has no frames; nothing is written\n", options.output, options.shard);
     return EXIT_DONE;
   }
-  if (!options.smooth && job.plate.frames.pattern && !options.shard) smooth = DEJITTER_FULL;
   if (model_open(options.model, isa, &job.model, message)) cli_fail(EXIT_MODEL, "%s", message);
   document_init(&job.doc, job.model.model, job.plate.frames.pattern);
   check_output(options.output);

@@ -290,7 +290,8 @@ def run_arguments(context, settings):
         raise RuntimeError('no model: choose a .roto file')
     if not settings.document:
         raise RuntimeError('no document: give the .roto.json to write')
-    arguments = ['run', plate_of(context, settings), '--model', bpy.path.abspath(model), '-o', bpy.path.abspath(settings.document)]
+    arguments = ['run', plate_of(context, settings), '--model', bpy.path.abspath(model), '--smooth', 'full', '-o',
+                 bpy.path.abspath(settings.document)]
     if settings.crop_file:
         arguments += ['--crops', bpy.path.abspath(settings.crop_file)]
     elif settings.crop[2] > 0 and settings.crop[3] > 0:

@@ -201,8 +201,7 @@ def detect(settings, progress=None, cancelled=None):
         json.dump(settings['crops'], file)
     arguments = ['run', settings['plate'], '--model', settings['model'], '--crops', crops, '-o', settings['document'],
                  '--range', ','.join(str(f) for f in settings['frames'])]
-    if not settings['smooth']:
-        arguments += ['--smooth', 'off']
+    arguments += ['--smooth', 'full' if settings['smooth'] else 'off']
     return call(arguments, progress, cancelled) is not None
 
 
