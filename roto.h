@@ -233,6 +233,8 @@ typedef struct roto_info {
   uint32_t vertex_count;                   /* of all shapes together: what roto_find_shapes writes */
   uint32_t shape_net_count;                /* networks that draw shapes; 0: the model finds landmarks alone */
   uint64_t parameter_count, multiply_adds; /* of one inference */
+  uint32_t look_count;                     /* crops of the second look at a frame; 0: the model looks once */
+  const struct roto_info *second;          /* the network of that look; NULL: there is none */
   size_t session_size;                     /* bytes of one session */
   roto_isa isa;                            /* kernels in use */
 } roto_info;
@@ -281,7 +283,8 @@ ROTO_API void roto_session_free(roto_session *session); /* NULL is fine */
 
 /* Find the landmarks of the thing inside `crop` (for the best result the landmarks' box times crop_margin).  The crop is
  * grown to the aspect of the network's input around its centre, sampled with anti-aliasing, and may leave the frame (edge
- * pixels are repeated).  `points` receives landmark_count entries.  Allocates nothing. */
+ * pixels are repeated).  A model with a second look then looks at its landmarks again, a few at a time, closer to the resolution
+ * of the frame.  `points` receives landmark_count entries.  Allocates nothing. */
 ROTO_API roto_status roto_find_landmarks(roto_session *session, const roto_image *image, roto_rect crop, roto_point *points);
 
 /* The same where the crop is only roughly right: looks again at the crop that fits what was found (roto_fit_crop) until the two
@@ -495,10 +498,11 @@ ROTO_API roto_status roto_smooth(const roto_observation *observations, const rot
 #define ROTO_MAX_VERTICES 65536u /* of all shapes */
 #define ROTO_MAX_KNOTS 256u
 #define ROTO_MAX_INPUTS 4u
-#define ROTO_MAX_SHAPE_LANDMARKS 64u        /* of one shape network */
-#define ROTO_MAX_SHAPE_VERTICES 256u        /* of one shape network */
-#define ROTO_MAX_SHAPE_BLOCKS 8u            /* of one shape network */
-#define ROTO_MAX_SHAPE_WIDTH 256u           /* of one shape network */
+#define ROTO_MAX_SHAPE_LANDMARKS 64u /* of one shape network */
+#define ROTO_MAX_SHAPE_VERTICES 256u /* of one shape network */
+#define ROTO_MAX_SHAPE_BLOCKS 8u     /* of one shape network */
+#define ROTO_MAX_SHAPE_WIDTH 256u    /* of one shape network */
+#define ROTO_MAX_LOOKS 64u
 #define ROTO_MAX_STRING 4096u               /* bytes of a description or a landmark's rule, with its 0 */
 #define ROTO_MAX_NAME 256u                  /* bytes of any other string, with its 0 */
 #define ROTO_MAX_VALUES (1ull << 28)        /* floats of one value or tensor */
@@ -539,7 +543,7 @@ enum {
 
 #define ROTO_NONE 0xffffffffu /* "no tensor", "no string" */
 
-/* Chunks: a file has exactly these, in this order; SHAP only if it predicts shapes. */
+/* Chunks, in this order: the first eight are in every file, SHAP if it predicts shapes, LOOK if it looks twice. */
 #define ROTO_CHUNK(a, b, c, d) ((uint32_t)(a) | (uint32_t)(b) << 8 | (uint32_t)(c) << 16 | (uint32_t)(d) << 24)
 #define ROTO_CHUNK_LIST(X)                                                                     \
   X(META, ROTO_CHUNK('M', 'E', 'T', 'A')) /* name and description */                           \
@@ -550,12 +554,14 @@ enum {
   X(TDIR, ROTO_CHUNK('T', 'D', 'I', 'R')) /* where each tensor lies in DATA, and its length */ \
   X(DATA, ROTO_CHUNK('D', 'A', 'T', 'A')) /* tensors, each at a multiple of 64 */              \
   X(TEST, ROTO_CHUNK('T', 'E', 'S', 'T')) /* self-test: one input, its output, tolerance */    \
-  X(SHAP, ROTO_CHUNK('S', 'H', 'A', 'P')) /* shape networks, with their own weights */
+  X(SHAP, ROTO_CHUNK('S', 'H', 'A', 'P')) /* shape networks, with their own weights */         \
+  X(LOOK, ROTO_CHUNK('L', 'O', 'O', 'K')) /* a second look: which landmarks together, and its model */
 enum {
 #define ROTO_CHUNK_ENUM(name, code) ROTO_CHUNK_##name,
   ROTO_CHUNK_LIST(ROTO_CHUNK_ENUM)
 #undef ROTO_CHUNK_ENUM
-      ROTO_CHUNK_COUNT
+      ROTO_CHUNK_COUNT,
+  ROTO_CHUNK_REQUIRED = ROTO_CHUNK_SHAP /* so many, the first, are in every file */
 };
 
 /* Record layouts: byte offsets of the fields, and the size of the record.  Bytes from ..._USED to the end of a record
@@ -664,77 +670,84 @@ enum {
   ROTO_SHAPE_USE_SIZE = 16
 };
 
+/* LOOK: head, the look of each landmark (u32, or ROTO_NONE); at the next multiple of 64 a whole .roto file. */
+enum { ROTO_LOOK_COUNT = 0 /* u32 */, ROTO_LOOK_USED = 4, ROTO_LOOK_SIZE = 16 };
+#define ROTO_LOOK_LEAST 0.125f /* smallest box of a second look, of the longer side of all landmarks' */
+
 /* The rules of SPEC.md: number, name, status, sentence.  Numbers are never reused. */
-#define ROTO_RULE_LIST(X)                                                                                                 \
-  X(1, MAGIC, ROTO_ERR_NOT_ROTO, "the file begins with the magic")                                                        \
-  X(2, VERSION, ROTO_ERR_VERSION, "the format version is one this build reads")                                           \
-  X(3, FILE_SIZE, ROTO_ERR_INVALID, "the file is as long as its header says")                                             \
-  X(4, CHUNK_COUNT, ROTO_ERR_INVALID, "the table holds 8 chunks, or 9 with shape networks")                               \
-  X(5, CHUNK_NAME, ROTO_ERR_INVALID, "the chunks are META INPT TMPL CALB NETW TDIR DATA TEST, then SHAP, in this order")  \
-  X(6, CHUNK_OFFSET, ROTO_ERR_INVALID, "a chunk starts where the one before ended, rounded up to 64")                     \
-  X(7, CHUNK_END, ROTO_ERR_INVALID, "a chunk ends inside the file")                                                       \
-  X(8, TRAILING, ROTO_ERR_INVALID, "the last chunk ends the file")                                                        \
-  X(9, RESERVED, ROTO_ERR_INVALID, "reserved bytes and padding are zero")                                                 \
-  X(10, CHUNK_LENGTH, ROTO_ERR_INVALID, "a chunk is as long as its counts say")                                           \
-  X(11, STRING_PLACE, ROTO_ERR_INVALID, "a string starts where the one before ended, and the last one ends its table")    \
-  X(12, STRING_END, ROTO_ERR_INVALID, "a string ends with a zero byte within its longest length")                         \
-  X(13, STRING_TEXT, ROTO_ERR_INVALID, "a string is UTF-8 without control characters")                                    \
-  X(14, NAME, ROTO_ERR_INVALID, "names are not empty and differ within their kind")                                       \
-  X(15, INPUT_SHAPE, ROTO_ERR_INVALID, "the input is 1 to 4096 pixels wide and high, of 1 to 4 channels")                 \
-  X(16, INPUT_TRANSFER, ROTO_ERR_INVALID, "the transfer is sRGB or linear")                                               \
-  X(17, INPUT_SCALING, ROTO_ERR_INVALID, "mean and scale are finite, scale is not 0, and both are 0 for absent channels") \
-  X(18, INPUT_MARGIN, ROTO_ERR_INVALID, "the crop margin is finite and above 0")                                          \
-  X(19, TEMPLATE_COUNT, ROTO_ERR_INVALID, "there are landmarks and parts, or (a bare network) neither")                   \
-  X(20, TEMPLATE_LIMIT, ROTO_ERR_LIMIT, "there are at most 1024 landmarks, parts and shapes, and 65536 vertices")         \
-  X(21, LANDMARK_PART, ROTO_ERR_INVALID, "the part of a landmark exists")                                                 \
-  X(22, LANDMARK_FLIP, ROTO_ERR_INVALID, "the flip partner of a landmark exists and flips back to it")                    \
-  X(23, WEIGHT, ROTO_ERR_INVALID, "weights of landmarks and parts are finite and not negative")                           \
-  X(24, SHAPE_CLOSED, ROTO_ERR_INVALID, "a shape is closed (1) or open (0)")                                              \
-  X(25, SHAPE_VERTICES, ROTO_ERR_INVALID,                                                                                 \
-    "the vertices of a shape follow those of the one before, and the last shape ends the list")                           \
-  X(26, VERTEX, ROTO_ERR_INVALID, "a vertex is a landmark that exists, or -1")                                            \
-  X(27, KNOT_COUNT, ROTO_ERR_INVALID, "there are 1 to 256 knots, exactly 1 if the network returns no spread")             \
-  X(28, KNOT_VALUE, ROTO_ERR_INVALID, "knots are finite and not negative, and their spreads ascend")                      \
-  X(29, NODE_COUNT, ROTO_ERR_INVALID, "there are at least two nodes")                                                     \
-  X(30, NODE_LIMIT, ROTO_ERR_LIMIT, "there are at most 4096 nodes and 16384 tensors")                                     \
-  X(31, OP, ROTO_ERR_INVALID, "the operation is known")                                                                   \
-  X(32, ACT, ROTO_ERR_INVALID, "the activation is known and the operation can have it")                                   \
-  X(33, INPUT_NODE, ROTO_ERR_INVALID, "node 0, and no other, is INPUT, and it has the shape of the input description")    \
-  X(34, INPUT_COUNT, ROTO_ERR_INVALID, "a node has as many inputs as its operation takes")                                \
-  X(35, INPUT_INDEX, ROTO_ERR_INVALID, "inputs are earlier nodes, and unused inputs are ROTO_NONE")                       \
-  X(36, PICTURE, ROTO_ERR_INVALID, "the picture feeds only CONV")                                                         \
-  X(37, UNUSED_FIELD, ROTO_ERR_INVALID, "fields that the operation does not use are 0")                                   \
-  X(38, KERNEL, ROTO_ERR_INVALID, "kernel sides and stride are at least 1")                                               \
-  X(39, SHAPE_LIMIT, ROTO_ERR_LIMIT,                                                                                      \
-    "kernel sides are at most 64, strides 8, sides 4096, channels 65536, floats of a value or tensor 2^28")               \
-  X(40, PADDING, ROTO_ERR_INVALID, "each padding is below its kernel side, and the kernel fits into the padded input")    \
-  X(41, OPERANDS, ROTO_ERR_INVALID, "the shapes of the inputs fit together")                                              \
-  X(42, SHAPE, ROTO_ERR_INVALID, "the shape of a node is what its operation makes of its inputs")                         \
-  X(43, EPSILON, ROTO_ERR_INVALID, "the epsilon of a BATCHNORM is finite and above 0")                                    \
-  X(44, POINTS, ROTO_ERR_INVALID, "POINTS is the last node, with 1 or 3 channels for each landmark")                      \
-  X(45, NODE_USED, ROTO_ERR_INVALID, "every node but the last is an input of a later one")                                \
-  X(46, OUTPUT, ROTO_ERR_INVALID, "where there are landmarks, the last node is 1 x 1 with 2 or 3 channels for each")      \
-  X(47, WORK_LIMIT, ROTO_ERR_LIMIT, "one inference takes at most 2^40 steps")                                             \
-  X(48, TENSOR_ORDER, ROTO_ERR_INVALID,                                                                                   \
-    "the nodes name the tensors 0, 1, 2 ... in order, each those of its operation, until all are named")                  \
-  X(49, TENSOR_COUNT, ROTO_ERR_INVALID, "a tensor has as many floats as its node needs")                                  \
-  X(50, TENSOR_PLACE, ROTO_ERR_INVALID,                                                                                   \
-    "a tensor starts where the one before ended, rounded up to 64, and the last one ends DATA")                           \
-  X(51, FINITE, ROTO_ERR_INVALID, "the floats of tensors and shape networks are finite")                                  \
-  X(52, VARIANCE, ROTO_ERR_INVALID, "variance + epsilon of a BATCHNORM is above 0")                                       \
-  X(53, TEST_COUNT, ROTO_ERR_INVALID, "the self-test has one byte for each input value and one float for each output")    \
-  X(54, TEST_VALUE, ROTO_ERR_INVALID, "the tolerance of the self-test is finite and above 0, and its outputs are finite") \
-  X(55, SHAPE_NETWORK, ROTO_ERR_INVALID,                                                                                  \
-    "a shape network has at least 2 landmarks, 1 vertex and 1 block, and a width that is a multiple of 16 above 0")       \
-  X(56, SHAPE_NETWORK_LIMIT, ROTO_ERR_LIMIT,                                                                              \
-    "a shape network has at most 64 landmarks, 256 vertices, 8 blocks and a width of 256")                                \
-  X(57, SHAPE_USE, ROTO_ERR_INVALID,                                                                                      \
-    "shapes first name the networks 0, 1, 2 ... in order, until all are named, and there is at least one")                \
-  X(58, SHAPE_TURN, ROTO_ERR_INVALID,                                                                                     \
-    "mirrored and reversed are 0 or 1, and the first vertex exists; of an open shape it is an end")                       \
-  X(59, SHAPE_LANDMARK, ROTO_ERR_INVALID, "the landmarks of a shape network exist and differ within a shape")             \
-  X(60, SHAPE_VERTEX, ROTO_ERR_INVALID,                                                                                   \
-    "a shape has its network's vertices: as many, the same ones predicted, the others among its landmarks")
+#define ROTO_RULE_LIST(X)                                                                                                      \
+  X(1, MAGIC, ROTO_ERR_NOT_ROTO, "the file begins with the magic")                                                             \
+  X(2, VERSION, ROTO_ERR_VERSION, "the format version is one this build reads")                                                \
+  X(3, FILE_SIZE, ROTO_ERR_INVALID, "the file is as long as its header says")                                                  \
+  X(4, CHUNK_COUNT, ROTO_ERR_INVALID, "the table holds 8 chunks, and those of SHAP and LOOK that there are")                   \
+  X(5, CHUNK_NAME, ROTO_ERR_INVALID, "the chunks are META INPT TMPL CALB NETW TDIR DATA TEST, then SHAP, LOOK, in this order") \
+  X(6, CHUNK_OFFSET, ROTO_ERR_INVALID, "a chunk starts where the one before ended, rounded up to 64")                          \
+  X(7, CHUNK_END, ROTO_ERR_INVALID, "a chunk ends inside the file")                                                            \
+  X(8, TRAILING, ROTO_ERR_INVALID, "the last chunk ends the file")                                                             \
+  X(9, RESERVED, ROTO_ERR_INVALID, "reserved bytes and padding are zero")                                                      \
+  X(10, CHUNK_LENGTH, ROTO_ERR_INVALID, "a chunk is as long as its counts say")                                                \
+  X(11, STRING_PLACE, ROTO_ERR_INVALID, "a string starts where the one before ended, and the last one ends its table")         \
+  X(12, STRING_END, ROTO_ERR_INVALID, "a string ends with a zero byte within its longest length")                              \
+  X(13, STRING_TEXT, ROTO_ERR_INVALID, "a string is UTF-8 without control characters")                                         \
+  X(14, NAME, ROTO_ERR_INVALID, "names are not empty and differ within their kind")                                            \
+  X(15, INPUT_SHAPE, ROTO_ERR_INVALID, "the input is 1 to 4096 pixels wide and high, of 1 to 4 channels")                      \
+  X(16, INPUT_TRANSFER, ROTO_ERR_INVALID, "the transfer is sRGB or linear")                                                    \
+  X(17, INPUT_SCALING, ROTO_ERR_INVALID, "mean and scale are finite, scale is not 0, and both are 0 for absent channels")      \
+  X(18, INPUT_MARGIN, ROTO_ERR_INVALID, "the crop margin is finite and above 0")                                               \
+  X(19, TEMPLATE_COUNT, ROTO_ERR_INVALID, "there are landmarks and parts, or (a bare network) neither")                        \
+  X(20, TEMPLATE_LIMIT, ROTO_ERR_LIMIT, "there are at most 1024 landmarks, parts and shapes, and 65536 vertices")              \
+  X(21, LANDMARK_PART, ROTO_ERR_INVALID, "the part of a landmark exists")                                                      \
+  X(22, LANDMARK_FLIP, ROTO_ERR_INVALID, "the flip partner of a landmark exists and flips back to it")                         \
+  X(23, WEIGHT, ROTO_ERR_INVALID, "weights of landmarks and parts are finite and not negative")                                \
+  X(24, SHAPE_CLOSED, ROTO_ERR_INVALID, "a shape is closed (1) or open (0)")                                                   \
+  X(25, SHAPE_VERTICES, ROTO_ERR_INVALID,                                                                                      \
+    "the vertices of a shape follow those of the one before, and the last shape ends the list")                                \
+  X(26, VERTEX, ROTO_ERR_INVALID, "a vertex is a landmark that exists, or -1")                                                 \
+  X(27, KNOT_COUNT, ROTO_ERR_INVALID, "there are 1 to 256 knots, exactly 1 if the network returns no spread")                  \
+  X(28, KNOT_VALUE, ROTO_ERR_INVALID, "knots are finite and not negative, and their spreads ascend")                           \
+  X(29, NODE_COUNT, ROTO_ERR_INVALID, "there are at least two nodes")                                                          \
+  X(30, NODE_LIMIT, ROTO_ERR_LIMIT, "there are at most 4096 nodes and 16384 tensors")                                          \
+  X(31, OP, ROTO_ERR_INVALID, "the operation is known")                                                                        \
+  X(32, ACT, ROTO_ERR_INVALID, "the activation is known and the operation can have it")                                        \
+  X(33, INPUT_NODE, ROTO_ERR_INVALID, "node 0, and no other, is INPUT, and it has the shape of the input description")         \
+  X(34, INPUT_COUNT, ROTO_ERR_INVALID, "a node has as many inputs as its operation takes")                                     \
+  X(35, INPUT_INDEX, ROTO_ERR_INVALID, "inputs are earlier nodes, and unused inputs are ROTO_NONE")                            \
+  X(36, PICTURE, ROTO_ERR_INVALID, "the picture feeds only CONV")                                                              \
+  X(37, UNUSED_FIELD, ROTO_ERR_INVALID, "fields that the operation does not use are 0")                                        \
+  X(38, KERNEL, ROTO_ERR_INVALID, "kernel sides and stride are at least 1")                                                    \
+  X(39, SHAPE_LIMIT, ROTO_ERR_LIMIT,                                                                                           \
+    "kernel sides are at most 64, strides 8, sides 4096, channels 65536, floats of a value or tensor 2^28")                    \
+  X(40, PADDING, ROTO_ERR_INVALID, "each padding is below its kernel side, and the kernel fits into the padded input")         \
+  X(41, OPERANDS, ROTO_ERR_INVALID, "the shapes of the inputs fit together")                                                   \
+  X(42, SHAPE, ROTO_ERR_INVALID, "the shape of a node is what its operation makes of its inputs")                              \
+  X(43, EPSILON, ROTO_ERR_INVALID, "the epsilon of a BATCHNORM is finite and above 0")                                         \
+  X(44, POINTS, ROTO_ERR_INVALID, "POINTS is the last node, with 1 or 3 channels for each landmark")                           \
+  X(45, NODE_USED, ROTO_ERR_INVALID, "every node but the last is an input of a later one")                                     \
+  X(46, OUTPUT, ROTO_ERR_INVALID, "where there are landmarks, the last node is 1 x 1 with 2 or 3 channels for each")           \
+  X(47, WORK_LIMIT, ROTO_ERR_LIMIT, "one inference takes at most 2^40 steps")                                                  \
+  X(48, TENSOR_ORDER, ROTO_ERR_INVALID,                                                                                        \
+    "the nodes name the tensors 0, 1, 2 ... in order, each those of its operation, until all are named")                       \
+  X(49, TENSOR_COUNT, ROTO_ERR_INVALID, "a tensor has as many floats as its node needs")                                       \
+  X(50, TENSOR_PLACE, ROTO_ERR_INVALID,                                                                                        \
+    "a tensor starts where the one before ended, rounded up to 64, and the last one ends DATA")                                \
+  X(51, FINITE, ROTO_ERR_INVALID, "the floats of tensors and shape networks are finite")                                       \
+  X(52, VARIANCE, ROTO_ERR_INVALID, "variance + epsilon of a BATCHNORM is above 0")                                            \
+  X(53, TEST_COUNT, ROTO_ERR_INVALID, "the self-test has one byte for each input value and one float for each output")         \
+  X(54, TEST_VALUE, ROTO_ERR_INVALID, "the tolerance of the self-test is finite and above 0, and its outputs are finite")      \
+  X(55, SHAPE_NETWORK, ROTO_ERR_INVALID,                                                                                       \
+    "a shape network has at least 2 landmarks, 1 vertex and 1 block, and a width that is a multiple of 16 above 0")            \
+  X(56, SHAPE_NETWORK_LIMIT, ROTO_ERR_LIMIT,                                                                                   \
+    "a shape network has at most 64 landmarks, 256 vertices, 8 blocks and a width of 256")                                     \
+  X(57, SHAPE_USE, ROTO_ERR_INVALID,                                                                                           \
+    "shapes first name the networks 0, 1, 2 ... in order, until all are named, and there is at least one")                     \
+  X(58, SHAPE_TURN, ROTO_ERR_INVALID,                                                                                          \
+    "mirrored and reversed are 0 or 1, and the first vertex exists; of an open shape it is an end")                            \
+  X(59, SHAPE_LANDMARK, ROTO_ERR_INVALID, "the landmarks of a shape network exist and differ within a shape")                  \
+  X(60, SHAPE_VERTEX, ROTO_ERR_INVALID,                                                                                        \
+    "a shape has its network's vertices: as many, the same ones predicted, the others among its landmarks")                    \
+  X(61, LOOK, ROTO_ERR_INVALID, "there are 1 to 64 second looks, each with a landmark, and none beyond")                       \
+  X(62, LOOK_MODEL, ROTO_ERR_INVALID,                                                                                          \
+    "the model of the second look is a .roto file without SHAP and LOOK, with as many landmarks that flip alike")
 enum {
 #define ROTO_RULE_ENUM(number, name, status, text) ROTO_RULE_##name = number,
   ROTO_RULE_LIST(ROTO_RULE_ENUM)
@@ -2227,7 +2240,11 @@ typedef struct rotoi_file {
   /* Records and tables for the accessors below. */
   const unsigned char *landmarks, *parts, *shapes, *vertices, *knots, *nodes, *directory, *data, *test_outputs;
   const unsigned char *shape_nets, *shape_uses, *shape_landmarks, *shape_weights, *shape_tests;
+  const unsigned char *looks; /* u32 [landmark_count] */
   const char *strings;
+  uint32_t look_count;             /* 0: there is no second look */
+  const unsigned char *look_model; /* the file of its model, valid too */
+  size_t look_model_size;
 } rotoi_file;
 
 /* Check `size` bytes against every rule and fill the view.  On failure the view is zero and `err`, if not NULL, says which
@@ -2245,6 +2262,9 @@ static void rotoi_read_vertices(const rotoi_file *file, int32_t *vertices);
 static void rotoi_read_shape(const rotoi_file *file, uint32_t index, const int32_t *vertices, roto_shape *shape);
 static void rotoi_read_knot(const rotoi_file *file, uint32_t index, float *spread, float *error); /* spreads ascend */
 static float rotoi_test_output(const rotoi_file *file, uint32_t index);                           /* index < output_count */
+
+static uint32_t rotoi_read_look(const rotoi_file *file,
+                                uint32_t landmark); /* its look, or ROTO_NONE; only where look_count > 0 */
 
 static void rotoi_read_shape_net(const rotoi_file *file, uint32_t index, rotoi_shape_net *net);
 static void rotoi_read_shape_use(const rotoi_file *file, uint32_t shape, rotoi_shape_use *use);
@@ -2320,6 +2340,10 @@ static void rotoi_read_knot(const rotoi_file *file, uint32_t index, float *sprea
 
 static float rotoi_test_output(const rotoi_file *file, uint32_t index) {
   return rotoi_f32(file->test_outputs + 4 * (size_t)index);
+}
+
+static uint32_t rotoi_read_look(const rotoi_file *file, uint32_t landmark) {
+  return rotoi_u32(file->looks + 4 * (size_t)landmark);
 }
 
 static void rotoi_read_shape_net(const rotoi_file *file, uint32_t index, rotoi_shape_net *net) {
@@ -2410,7 +2434,7 @@ static int rotoi_check_chunks(rotoi_parser *p) {
 #undef ROTOI_CHUNK_CODE
   };
   uint64_t end; /* of what was checked; <= size from here on */
-  uint32_t i, count;
+  uint32_t i, count, chunk = 0;
 
   if (p->size < 8 || memcmp(data, ROTO_FORMAT_MAGIC, 8) != 0) return rotoi_refuse(p, ROTO_RULE_MAGIC, 0, data);
   if (p->size >= 12 && rotoi_u32(data + ROTO_HEADER_VERSION) != ROTO_FORMAT_VERSION)
@@ -2420,13 +2444,15 @@ static int rotoi_check_chunks(rotoi_parser *p) {
     return rotoi_refuse(p, ROTO_RULE_FILE_SIZE, 0, data + ROTO_HEADER_FILE_SIZE);
   count = rotoi_u32(data + ROTO_HEADER_CHUNK_COUNT);
   end = ROTO_HEADER_SIZE + (uint64_t)count * ROTO_ENTRY_SIZE;
-  if ((count != ROTO_CHUNK_SHAP && count != ROTO_CHUNK_COUNT) || p->size < end)
+  if (count < ROTO_CHUNK_REQUIRED || count > ROTO_CHUNK_COUNT || p->size < end)
     return rotoi_refuse(p, ROTO_RULE_CHUNK_COUNT, 0, data + ROTO_HEADER_CHUNK_COUNT);
   if (!rotoi_check_zero(p, 0, data + ROTO_HEADER_USED, data + ROTO_HEADER_SIZE)) return 0;
 
-  for (i = 0; i < count; i++, entry += ROTO_ENTRY_SIZE) {
+  for (i = 0; i < count; i++, chunk++, entry += ROTO_ENTRY_SIZE) {
     uint64_t offset = rotoi_u64(entry + ROTO_ENTRY_OFFSET), length = rotoi_u64(entry + ROTO_ENTRY_LENGTH);
-    if (rotoi_u32(entry + ROTO_ENTRY_NAME) != names[i]) return rotoi_refuse(p, ROTO_RULE_CHUNK_NAME, i, entry);
+    uint32_t name = rotoi_u32(entry + ROTO_ENTRY_NAME);
+    while (chunk >= ROTO_CHUNK_REQUIRED && chunk + 1 < ROTO_CHUNK_COUNT && name != names[chunk]) chunk++;
+    if (chunk >= ROTO_CHUNK_COUNT || name != names[chunk]) return rotoi_refuse(p, ROTO_RULE_CHUNK_NAME, i, entry);
     if (!rotoi_check_zero(p, i, entry + ROTO_ENTRY_NAME + 4, entry + ROTO_ENTRY_OFFSET)) return 0;
     if (!rotoi_check_zero(p, i, entry + ROTO_ENTRY_USED, entry + ROTO_ENTRY_SIZE)) return 0;
     if (offset != rotoi_align_up(end)) return rotoi_refuse(p, ROTO_RULE_CHUNK_OFFSET, i, entry + ROTO_ENTRY_OFFSET);
@@ -2434,8 +2460,8 @@ static int rotoi_check_chunks(rotoi_parser *p) {
       return rotoi_refuse(p, ROTO_RULE_CHUNK_END, i, entry + ROTO_ENTRY_LENGTH);
     if (!rotoi_check_zero(p, i, data + (size_t)end, data + (size_t)offset)) return 0;
     end = offset + length;
-    p->begin[i] = data + (size_t)offset;
-    p->end[i] = data + (size_t)end;
+    p->begin[chunk] = data + (size_t)offset;
+    p->end[chunk] = data + (size_t)end;
   }
   if (end != p->size) return rotoi_refuse(p, ROTO_RULE_TRAILING, i - 1, data + (size_t)end);
   return 1;
@@ -3015,6 +3041,47 @@ static int rotoi_check_shapes(rotoi_parser *p) {
   return 1;
 }
 
+/* LOOK, if it is there.  Its model is checked by all the rules once more, at most once: it has no LOOK of its own. */
+static int rotoi_check_looks(rotoi_parser *p) {
+  const unsigned char *head = p->begin[ROTO_CHUNK_LOOK], *end = p->end[ROTO_CHUNK_LOOK];
+  rotoi_file *file = p->file, inner;
+  roto_error error;
+  uint64_t used = 0, start = rotoi_align_up(ROTO_LOOK_SIZE + 4 * (uint64_t)file->landmark_count);
+  uint32_t i;
+  if (!head) return 1;
+  if (!rotoi_check_head(p, ROTO_CHUNK_LOOK, ROTO_LOOK_USED, ROTO_LOOK_SIZE)) return 0;
+  file->look_count = rotoi_u32(head + ROTO_LOOK_COUNT);
+  if (file->look_count - 1 >= ROTO_MAX_LOOKS) return rotoi_refuse(p, ROTO_RULE_LOOK, 0, head);
+  if (start > (uint64_t)(end - head)) return rotoi_check_length(p, ROTO_CHUNK_LOOK, start);
+  file->looks = head + ROTO_LOOK_SIZE;
+  for (i = 0; i < file->landmark_count; i++) {
+    uint32_t look = rotoi_read_look(file, i);
+    if (look == ROTO_NONE) continue;
+    if (look >= file->look_count) return rotoi_refuse(p, ROTO_RULE_LOOK, i, file->looks + 4 * (size_t)i);
+    used |= (uint64_t)1 << look;
+  }
+  for (i = 0; i < file->look_count; i++)
+    if (!(used >> i & 1)) return rotoi_refuse(p, ROTO_RULE_LOOK, i, head);
+  head += (size_t)start;
+  if (!rotoi_check_zero(p, ROTO_CHUNK_LOOK, file->looks + 4 * (size_t)file->landmark_count, head)) return 0;
+
+  file->look_model = head;
+  file->look_model_size = (size_t)(end - head);
+  memset(&error, 0, sizeof error);
+  if (file->look_model_size >= ROTO_HEADER_SIZE && rotoi_u32(head + ROTO_HEADER_CHUNK_COUNT) != ROTO_CHUNK_REQUIRED)
+    return rotoi_refuse(p, ROTO_RULE_LOOK_MODEL, 0, head + ROTO_HEADER_CHUNK_COUNT);
+  if (rotoi_parse(head, file->look_model_size, &inner, &error))
+    return rotoi_refuse(p, ROTO_RULE_LOOK_MODEL, error.rule, head + (size_t)error.offset);
+  if (inner.landmark_count != file->landmark_count || inner.input_channels != file->input_channels)
+    return rotoi_refuse(p, ROTO_RULE_LOOK_MODEL, 0, head);
+  for (i = 0; i < inner.landmark_count; i++) {
+    const unsigned char *flip = inner.landmarks + (size_t)i * ROTO_LANDMARK_SIZE + ROTO_LANDMARK_FLIP;
+    if (rotoi_u32(flip) != rotoi_u32(file->landmarks + (size_t)i * ROTO_LANDMARK_SIZE + ROTO_LANDMARK_FLIP))
+      return rotoi_refuse(p, ROTO_RULE_LOOK_MODEL, i, flip);
+  }
+  return 1;
+}
+
 static roto_status rotoi_parse(const unsigned char *data, size_t size, rotoi_file *file, roto_error *err) {
   rotoi_parser p;
   memset(&p, 0, sizeof p);
@@ -3024,7 +3091,7 @@ static roto_status rotoi_parse(const unsigned char *data, size_t size, rotoi_fil
   p.file = file;
   if (rotoi_check_chunks(&p) && rotoi_check_meta(&p) && rotoi_check_input(&p) && rotoi_check_template(&p) &&
       rotoi_check_tensors(&p) && rotoi_check_network(&p) && rotoi_check_calibration(&p) && rotoi_check_test(&p) &&
-      rotoi_check_shapes(&p))
+      rotoi_check_shapes(&p) && rotoi_check_looks(&p))
     return ROTO_OK;
   memset(file, 0, sizeof *file);
   if (err) *err = p.error;
@@ -4436,11 +4503,13 @@ static roto_status rotoi_predict_shape(const rotoi_shapes *shapes, uint32_t inde
 
 /* Models and sessions: the public functions that open a model, describe it and run it.
  *
- * A model is three blocks: itself, its plan's steps, its packed weights; the file's bytes stay where the caller has them.  A
- * session is one block, the struct followed by the workspace, so that a caller can provide it and run without any allocation.
+ * A model is three blocks: itself, its plan's steps, its packed weights; the file's bytes stay where the caller has them.  One that
+ * looks twice holds the model of the second look, and both run in one workspace, one after the other.  A session is one block, the struct followed by the workspace, so that a caller can provide it and run without any allocation.
  *
  * From a crop to landmarks: the crop is sampled and normalised row by row into the workspace, the network runs, its points go
- * back through the map of the sampling, and the calibration turns each spread into an expected error. */
+ * back through the map of the sampling, and the calibration turns each spread into an expected error.  The second look does the
+ * same for a few landmarks at a time, in a crop around where the first one found them, and so in more of the plate's own
+ * detail. */
 
 #ifndef ROTOI_SESSION
 #define ROTOI_SESSION
@@ -4455,6 +4524,7 @@ struct roto_model {
   rotoi_shapes shapes;
   roto_info info;
   roto_allocator allocator;
+  roto_model *second;  /* the model of the second look, or NULL */
   int32_t *vertices;   /* of all shapes */
   unsigned char *data; /* the file, if it is ours to free */
 };
@@ -4468,6 +4538,7 @@ struct roto_session {
   int mirror;
   int owned; /* the block is ours to free */
   unsigned char *values;
+  roto_point *again; /* landmark_count of them, behind the workspace: what a second look finds */
 };
 
 enum {
@@ -4498,6 +4569,9 @@ static void rotoi_fill_info(roto_model *model) {
   info->parameter_count = file->parameter_count;
   info->multiply_adds = file->multiply_adds;
   info->session_size = ROTOI_SESSION_HEAD + model->plan.workspace;
+  if (model->second) info->session_size += file->landmark_count * sizeof(roto_point);
+  info->look_count = file->look_count;
+  info->second = model->second ? &model->second->info : NULL;
   info->isa = model->plan.kernels->isa;
 }
 
@@ -4516,7 +4590,9 @@ static roto_status rotoi_open(const void *data, size_t size, const roto_options 
                        : ROTO_ERR_MEMORY;
   if (!status) status = rotoi_shapes_create(&m->file, m->plan.kernels, &m->allocator, &m->shapes);
   if (!status && m->plan.workspace < m->shapes.workspace) m->plan.workspace = m->shapes.workspace;
-  if (!status && m->plan.workspace > (size_t)-1 - ROTOI_SESSION_HEAD - 64) status = ROTO_ERR_LIMIT;
+  if (!status && file.look_count) status = rotoi_open(file.look_model, file.look_model_size, options, error, &m->second);
+  if (!status && m->second && m->plan.workspace < m->second->plan.workspace) m->plan.workspace = m->second->plan.workspace;
+  if (!status && m->plan.workspace > (size_t)-1 - ROTOI_SESSION_HEAD - 64 * (size_t)ROTO_MAX_LANDMARKS) status = ROTO_ERR_LIMIT;
   if (status) {
     roto_close(m);
     return status;
@@ -4596,6 +4672,7 @@ ROTO_API roto_status roto_open_file(const char *path, const roto_options *option
 ROTO_API void roto_close(roto_model *model) {
   if (!model) return;
   roto_allocator allocator = model->allocator;
+  roto_close(model->second);
   rotoi_plan_free(&model->plan, &allocator);
   rotoi_shapes_free(&model->shapes, &allocator);
   rotoi_free(&allocator, model->vertices);
@@ -4670,6 +4747,7 @@ ROTO_API roto_status roto_session_create(const roto_model *model, const roto_ses
   s->pixel_aspect = options->pixel_aspect > 0 ? options->pixel_aspect : 1;
   s->owned = !options->memory;
   s->values = (unsigned char *)block + ROTOI_SESSION_HEAD;
+  s->again = (roto_point *)(void *)(s->values + model->plan.workspace);
   *session = s;
   return ROTO_OK;
 }
@@ -4681,16 +4759,16 @@ ROTO_API void roto_session_free(roto_session *session) {
 }
 
 /* Output i of all, counted without the padding of pixels. */
-static float rotoi_output(const roto_session *session, size_t i) {
-  const rotoi_plan *plan = &session->model->plan;
-  return rotoi_floats(session->values, plan->output)[i / plan->output_c * plan->output_cs + i % plan->output_c];
+static float rotoi_output(const roto_model *model, unsigned char *values, size_t i) {
+  const rotoi_plan *plan = &model->plan;
+  return rotoi_floats(values, plan->output)[i / plan->output_c * plan->output_cs + i % plan->output_c];
 }
 
 ROTO_API roto_status roto_infer(roto_session *session, const float *input, float *output) {
   if (!session || !input || !output) return ROTO_ERR_ARGUMENT;
   const rotoi_plan *plan = &session->model->plan;
   rotoi_execute(plan, &session->parallel, &session->profile, input, plan->input_w * plan->input_c, session->values);
-  for (uint32_t i = 0; i < session->model->info.output_count; ++i) output[i] = rotoi_output(session, i);
+  for (uint32_t i = 0; i < session->model->info.output_count; ++i) output[i] = rotoi_output(session->model, session->values, i);
   return ROTO_OK;
 }
 
@@ -4733,11 +4811,19 @@ static float rotoi_expected_error(const rotoi_file *file, float spread) {
   return e0;
 }
 
-/* One look at the frame through `map` (output pixels to frame pixels): adds `share` of what is found to the points.  A mirrored
- * look finds each landmark in the place of its twin. */
-static void rotoi_look(roto_session *session, const roto_image *image, const float map[6], int mirrored, float share,
-                       float side, roto_point *points) {
-  const roto_model *model = session->model;
+/* Landmark i as a network has found it, by the map of its look, on average over both looks where one was mirrored. */
+static void rotoi_add_point(const roto_model *model, const float map[6], float share, float side, const float *found,
+                            roto_point *point) {
+  const roto_info *info = &model->info;
+  float u = found[0] * (float)info->input_width, v = found[1] * (float)info->input_height;
+  point->x += share * (map[0] * u + map[1] * v + map[2]);
+  point->y += share * (map[3] * u + map[4] * v + map[5]);
+  point->error +=
+      share * side * rotoi_expected_error(&model->file, info->output_count == 3 * info->landmark_count ? found[2] : 0);
+}
+
+/* One look of `model` at the frame through `map` (output pixels to frame pixels). */
+static void rotoi_look(roto_session *session, const roto_model *model, const roto_image *image, const float map[6]) {
   const roto_info *info = &model->info;
   rotoi_sampling sampling;
   rotoi_sampler_init(&sampling.sampler, image, map, info->input_transfer);
@@ -4747,63 +4833,135 @@ static void rotoi_look(roto_session *session, const roto_image *image, const flo
                  &sampling);
   rotoi_execute(&model->plan, &session->parallel, &session->profile, sampling.picture, (size_t)info->input_width * 3,
                 session->values);
+}
 
-  const float *found = rotoi_floats(session->values, model->plan.output);
+/* What the look at a crop finds: the landmarks of `look`, or all.  Points of others stay as they are. */
+static void rotoi_look_at(roto_session *session, const roto_model *model, const roto_image *image, roto_rect crop,
+                          uint32_t look, roto_point *points) {
+  const roto_info *info = &model->info;
+  const rotoi_file *file = &session->model->file;
+  float map[6], aspect = session->pixel_aspect;
+  const roto_rect seen = {crop.x * aspect, crop.y, crop.width * aspect, crop.height};
+  roto_crop_map(seen, info->input_width, info->input_height, map);
+  float width = map[0] * (float)info->input_width, height = map[4] * (float)info->input_height; /* of the crop as grown */
+  float side = width > height ? width : height;
   uint32_t floats = info->output_count / info->landmark_count;
-  for (uint32_t i = 0; i < info->landmark_count; ++i, found += floats) {
-    roto_landmark landmark;
-    rotoi_read_landmark(&model->file, i, &landmark);
-    roto_point *point = points + (mirrored ? landmark.flip : i);
-    float u = found[0] * (float)info->input_width, v = found[1] * (float)info->input_height;
-    point->x += share * (map[0] * u + map[1] * v + map[2]);
-    point->y += share * (map[3] * u + map[4] * v + map[5]);
-    point->error += share * side * rotoi_expected_error(&model->file, floats == 3 ? found[2] : 0);
+  map[0] /= aspect;
+  map[2] /= aspect;
+  for (int mirrored = 0; mirrored <= !!session->mirror; ++mirrored) {
+    float share = session->mirror ? 0.5f : 1;
+    if (mirrored) {
+      map[2] += width / aspect;
+      map[0] = -map[0];
+    }
+    rotoi_look(session, model, image, map);
+    const float *output = rotoi_floats(session->values, model->plan.output);
+    for (uint32_t i = 0; i < info->landmark_count; ++i) {
+      if (look != ROTO_NONE && rotoi_read_look(file, i) != look) continue;
+      roto_landmark landmark;
+      rotoi_read_landmark(file, i, &landmark);
+      if (!mirrored) memset(&points[i], 0, sizeof points[i]);
+      rotoi_add_point(model, map, share, side, output + (size_t)floats * (mirrored ? landmark.flip : i), &points[i]);
+    }
+  }
+  for (uint32_t i = 0; i < info->landmark_count; ++i)
+    if (look == ROTO_NONE || rotoi_read_look(file, i) == look)
+      points[i].confidence = 1 / (1 + points[i].error / (0.01f * side));
+}
+/* The box of the landmarks of `look`, or of all, in pixels as seen: { left, top, right, bottom }. */
+static void rotoi_points_box(const roto_session *session, const roto_point *points, uint32_t look, float box[4]) {
+  const roto_model *model = session->model;
+  int any = 0;
+  for (uint32_t i = 0; i < model->info.landmark_count; ++i) {
+    float at[2] = {points[i].x * session->pixel_aspect, points[i].y};
+    if (look != ROTO_NONE && rotoi_read_look(&model->file, i) != look) continue;
+    for (int k = 0; k < 2; ++k) {
+      box[k] = !any || at[k] < box[k] ? at[k] : box[k];
+      box[k + 2] = !any || at[k] > box[k + 2] ? at[k] : box[k + 2];
+    }
+    any = 1;
   }
 }
 
-ROTO_API roto_status roto_find_landmarks(roto_session *session, const roto_image *image, roto_rect crop, roto_point *points) {
-  if (!session || !points || !rotoi_image_valid(image)) return ROTO_ERR_ARGUMENT;
+static float rotoi_longer_side(const float box[4]) {
+  float width = box[2] - box[0], height = box[3] - box[1];
+  return width > height ? width : height;
+}
+
+/* The square around a box, in pixels of the frame. */
+static roto_rect rotoi_square(const roto_session *session, const float box[4], float side) {
+  roto_rect crop;
+  crop.height = side;
+  crop.width = side / session->pixel_aspect;
+  crop.x = 0.5f * ((box[0] + box[2]) / session->pixel_aspect - crop.width);
+  crop.y = 0.5f * (box[1] + box[3] - crop.height);
+  return crop;
+}
+
+static int rotoi_crop_valid(roto_rect crop) {
   const float most = 1e9f; /* also refuses infinities and what is not a number */
-  if (!(crop.width > 0 && crop.width < most && crop.height > 0 && crop.height < most)) return ROTO_ERR_ARGUMENT;
-  if (!(crop.x > -most && crop.x < most && crop.y > -most && crop.y < most)) return ROTO_ERR_ARGUMENT;
+  return crop.width > 0 && crop.width < most && crop.height > 0 && crop.height < most && crop.x > -most && crop.x < most &&
+         crop.y > -most && crop.y < most;
+}
+
+/* Both looks have found a landmark: they count by the inverse square of their expected errors, which is the best mean of two
+ * errors that know nothing of each other, and never far from the better of the two. */
+static void rotoi_fuse(roto_point *point, const roto_point *again) {
+  float first = point->error * point->error, second = again->error * again->error, sum = first + second;
+  float share = sum > 0 ? first / sum : 0.5f;
+  point->x += share * (again->x - point->x);
+  point->y += share * (again->y - point->y);
+  point->error += share * (again->error - point->error);
+}
+
+/* Look again at a few landmarks at a time.  A look that would be smaller than an eighth of all (one landmark alone) is made so
+ * large; the trainer does the same. */
+static void rotoi_look_again(roto_session *session, const roto_image *image, float side, roto_point *points) {
+  const roto_model *model = session->model, *second = model->second;
+  float all[4], box[4];
+  if (!second) return;
+  rotoi_points_box(session, points, ROTO_NONE, all);
+  for (uint32_t look = 0; look < model->info.look_count; ++look) {
+    rotoi_points_box(session, points, look, box);
+    float longer = rotoi_longer_side(box), least = ROTO_LOOK_LEAST * rotoi_longer_side(all);
+    roto_rect crop = rotoi_square(session, box, (longer > least ? longer : least) * second->info.crop_margin);
+    if (!rotoi_crop_valid(crop)) continue;
+    rotoi_look_at(session, second, image, crop, look, session->again);
+    for (uint32_t i = 0; i < model->info.landmark_count; ++i)
+      if (rotoi_read_look(&model->file, i) == look) rotoi_fuse(&points[i], &session->again[i]);
+  }
+  for (uint32_t i = 0; i < model->info.landmark_count; ++i) points[i].confidence = 1 / (1 + points[i].error / (0.01f * side));
+}
+
+/* The side of a crop as a look sees it: grown to the aspect of the network's input. */
+static float rotoi_crop_side(const roto_session *session, roto_rect crop) {
+  const roto_info *info = &session->model->info;
+  const roto_rect seen = {crop.x, crop.y, crop.width * session->pixel_aspect, crop.height};
+  float map[6];
+  roto_crop_map(seen, info->input_width, info->input_height, map);
+  return map[0] * (float)(info->input_width > info->input_height ? info->input_width : info->input_height);
+}
+
+static roto_status rotoi_first_look(roto_session *session, const roto_image *image, roto_rect crop, roto_point *points) {
+  if (!session || !points || !rotoi_image_valid(image) || !rotoi_crop_valid(crop)) return ROTO_ERR_ARGUMENT;
   const roto_info *info = &session->model->info;
   if (info->landmark_count == 0 || (info->input_channels != 1 && info->input_channels != 3)) return ROTO_ERR_ARGUMENT;
-
-  float map[6];
-  const roto_rect seen = {crop.x * session->pixel_aspect, crop.y, crop.width * session->pixel_aspect, crop.height};
-  roto_crop_map(seen, info->input_width, info->input_height, map);
-  float width = map[0] * (float)info->input_width, height = map[4] * (float)info->input_height; /* of the crop as grown */
-  map[0] /= session->pixel_aspect;
-  map[2] /= session->pixel_aspect;
-  float side = width > height ? width : height;
-  memset(points, 0, info->landmark_count * sizeof *points);
-  rotoi_look(session, image, map, 0, session->mirror ? 0.5f : 1, side, points);
-  if (session->mirror) {
-    map[2] += width / session->pixel_aspect;
-    map[0] = -map[0];
-    rotoi_look(session, image, map, 1, 0.5f, side, points);
-  }
-  for (uint32_t i = 0; i < info->landmark_count; ++i) points[i].confidence = 1 / (1 + points[i].error / (0.01f * side));
+  rotoi_look_at(session, session->model, image, crop, ROTO_NONE, points);
   return ROTO_OK;
+}
+
+ROTO_API roto_status roto_find_landmarks(roto_session *session, const roto_image *image, roto_rect crop, roto_point *points) {
+  roto_status status = rotoi_first_look(session, image, crop, points);
+  if (!status) rotoi_look_again(session, image, rotoi_crop_side(session, crop), points);
+  return status;
 }
 
 ROTO_API roto_rect roto_fit_crop(const roto_session *session, const roto_point *points) {
   roto_rect crop = {0, 0, 0, 0};
+  float box[4];
   if (!session || !points || !session->model->info.landmark_count) return crop;
-  const roto_info *info = &session->model->info;
-  float left = points[0].x, right = left, top = points[0].y, bottom = top;
-  for (uint32_t i = 1; i < info->landmark_count; ++i) {
-    left = points[i].x < left ? points[i].x : left;
-    right = points[i].x > right ? points[i].x : right;
-    top = points[i].y < top ? points[i].y : top;
-    bottom = points[i].y > bottom ? points[i].y : bottom;
-  }
-  float width = (right - left) * session->pixel_aspect, height = bottom - top;
-  crop.height = (width > height ? width : height) * info->crop_margin;
-  crop.width = crop.height / session->pixel_aspect;
-  crop.x = 0.5f * (left + right - crop.width);
-  crop.y = 0.5f * (top + bottom - crop.height);
-  return crop;
+  rotoi_points_box(session, points, ROTO_NONE, box);
+  return rotoi_square(session, box, rotoi_longer_side(box) * session->model->info.crop_margin);
 }
 
 /* Is `a` the rectangle `b` but for a part of b's longer side: centres at most `shift` apart each way, sides at most `scale`? */
@@ -4822,7 +4980,7 @@ ROTO_API roto_status roto_find_landmarks_near(roto_session *session, const roto_
   if (!crop) return ROTO_ERR_ARGUMENT;
   roto_rect tried = *crop;
   for (uint32_t look = 1;; ++look) {
-    roto_status status = roto_find_landmarks(session, image, tried, points);
+    roto_status status = rotoi_first_look(session, image, tried, points);
     if (status) return status;
     roto_rect fit = roto_fit_crop(session, points);
     float aspect = session->pixel_aspect;
@@ -4832,6 +4990,7 @@ ROTO_API roto_status roto_find_landmarks_near(roto_session *session, const roto_
     tried = fit;
   }
   *crop = tried;
+  rotoi_look_again(session, image, rotoi_crop_side(session, tried), points);
   return ROTO_OK;
 }
 
@@ -4883,10 +5042,8 @@ static float rotoi_selftest_shapes(const roto_model *model, float *workspace, fl
   return worst;
 }
 
-ROTO_API roto_status roto_selftest(roto_session *session, float *difference) {
-  if (difference) *difference = 0;
-  if (!session) return ROTO_ERR_ARGUMENT;
-  const roto_model *model = session->model;
+/* The same of one network's output, in a session whose workspace holds it. */
+static float rotoi_selftest_network(const roto_session *session, const roto_model *model, roto_status *status) {
   const rotoi_file *file = &model->file;
   size_t channels = file->input_channels, row = file->input_width * channels;
   float *picture = rotoi_floats(session->values, model->plan.picture);
@@ -4894,13 +5051,25 @@ ROTO_API roto_status roto_selftest(roto_session *session, float *difference) {
     picture[i] = ((float)file->test_pixels[i] / 255.0f - file->input_mean[i % channels]) * file->input_scale[i % channels];
   rotoi_execute(&model->plan, &session->parallel, &session->profile, picture, row, session->values);
 
-  roto_status status = ROTO_OK;
   float worst = 0;
   for (uint32_t i = 0; i < file->output_count; ++i) {
-    float d = rotoi_output(session, i) - rotoi_test_output(file, i);
+    float d = rotoi_output(model, session->values, i) - rotoi_test_output(file, i);
     d = d < 0 ? -d : d;
-    if (!(d <= file->test_tolerance)) status = ROTO_ERR_SELFTEST;
+    if (!(d <= file->test_tolerance)) *status = ROTO_ERR_SELFTEST;
     if (!(d <= worst) && worst == worst) worst = d; /* the first that is not a number stays */
+  }
+  return worst;
+}
+
+ROTO_API roto_status roto_selftest(roto_session *session, float *difference) {
+  if (difference) *difference = 0;
+  if (!session) return ROTO_ERR_ARGUMENT;
+  const roto_model *model = session->model;
+  roto_status status = ROTO_OK;
+  float worst = rotoi_selftest_network(session, model, &status);
+  if (model->second) {
+    float again = rotoi_selftest_network(session, model->second, &status);
+    if (!(again <= worst) && worst == worst) worst = again;
   }
   worst = rotoi_selftest_shapes(model, (float *)(void *)session->values, worst, &status);
   if (difference) *difference = worst;

@@ -273,9 +273,9 @@ static const uint32_t chunk_names[ROTO_CHUNK_COUNT] = {
 #undef CHUNK_CODE
 };
 
-/* A chunk that starts at `start` and ends here: its entry of the table. */
-static void put_entry(buffer *b, int chunk, size_t start) {
-  unsigned char *entry = b->bytes + ROTO_HEADER_SIZE + chunk * ROTO_ENTRY_SIZE;
+/* A chunk that starts at `start` and ends here: entry `place` of the table. */
+static void put_entry(buffer *b, int place, int chunk, size_t start) {
+  unsigned char *entry = b->bytes + ROTO_HEADER_SIZE + place * ROTO_ENTRY_SIZE;
   if (b->status != ROTO_OK) return;
   store(entry + ROTO_ENTRY_NAME, chunk_names[chunk], 4);
   store(entry + ROTO_ENTRY_OFFSET, start, 8);
@@ -302,8 +302,8 @@ roto_status roto_write_model(const roto_model_desc *model, unsigned char **bytes
   *bytes = NULL;
   *size = 0;
   b.status = check(model);
-  append(&b, ROTO_HEADER_SIZE + ROTO_CHUNK_SHAP * ROTO_ENTRY_SIZE);
-  for (int i = 0; i < ROTO_CHUNK_SHAP && b.status == ROTO_OK; i++) {
+  append(&b, ROTO_HEADER_SIZE + ROTO_CHUNK_REQUIRED * ROTO_ENTRY_SIZE);
+  for (int i = 0; i < ROTO_CHUNK_REQUIRED && b.status == ROTO_OK; i++) {
     size_t start;
     align(&b);
     start = b.size;
@@ -334,22 +334,48 @@ roto_status roto_write_model(const roto_model_desc *model, unsigned char **bytes
         put_test(&b, model);
         break;
     }
-    put_entry(&b, i, start);
+    put_entry(&b, i, i, start);
   }
-  return finish(&b, ROTO_CHUNK_SHAP, bytes, size);
+  return finish(&b, ROTO_CHUNK_REQUIRED, bytes, size);
+}
+
+static uint64_t load(const unsigned char *where, int size) {
+  uint64_t value = 0;
+  while (size-- > 0) value = value << 8 | where[size];
+  return value;
 }
 
 const unsigned char *roto_find_chunk(const unsigned char *model, uint32_t chunk, size_t *length) {
-  const unsigned char *entry = model + ROTO_HEADER_SIZE + chunk * ROTO_ENTRY_SIZE;
-  uint64_t offset = 0, size = 0;
+  const unsigned char *entry = model + ROTO_HEADER_SIZE;
   *length = 0;
-  if (chunk >= model[ROTO_HEADER_CHUNK_COUNT]) return NULL;
-  for (int i = 7; i >= 0; i--) {
-    offset = offset << 8 | entry[ROTO_ENTRY_OFFSET + i];
-    size = size << 8 | entry[ROTO_ENTRY_LENGTH + i];
+  for (uint64_t left = load(model + ROTO_HEADER_CHUNK_COUNT, 4); left > 0; left--, entry += ROTO_ENTRY_SIZE) {
+    if (load(entry + ROTO_ENTRY_NAME, 4) != chunk_names[chunk]) continue;
+    *length = (size_t)load(entry + ROTO_ENTRY_LENGTH, 8);
+    return model + load(entry + ROTO_ENTRY_OFFSET, 8);
   }
-  *length = (size_t)size;
-  return model + offset;
+  return NULL;
+}
+
+/* The model with the contents of `chunk` instead of that chunk, which it may not have had. */
+static roto_status replace_chunk(const unsigned char *model, int chunk, buffer *content, unsigned char **bytes, size_t *size) {
+  buffer b = {NULL, 0, 0, content->status};
+  uint32_t count = 0;
+  size_t length;
+  int place = 0;
+  for (int i = 0; i < ROTO_CHUNK_COUNT; i++) count += i == chunk || roto_find_chunk(model, (uint32_t)i, &length) != NULL;
+  append(&b, ROTO_HEADER_SIZE + count * ROTO_ENTRY_SIZE);
+  for (int i = 0; i < ROTO_CHUNK_COUNT && b.status == ROTO_OK; i++) {
+    const unsigned char *from = i == chunk ? content->bytes : roto_find_chunk(model, (uint32_t)i, &length);
+    if (i == chunk) length = content->size;
+    if (from == NULL) continue;
+    align(&b);
+    size_t start = b.size;
+    unsigned char *where = append(&b, length);
+    if (where && length) memcpy(where, from, length);
+    put_entry(&b, place++, i, start);
+  }
+  free(content->bytes);
+  return finish(&b, count, bytes, size);
 }
 
 uint64_t roto_shape_net_floats(const roto_shape_net_desc *n) {
@@ -406,22 +432,25 @@ roto_status roto_write_shapes(const unsigned char *model, size_t model_size, con
     const roto_shape_use_desc *u = &shapes->shapes[i];
     if (u->network != ROTO_NONE && (u->network >= shapes->network_count || !u->landmarks || !u->test)) return ROTO_ERR_ARGUMENT;
   }
-  append(&b, ROTO_HEADER_SIZE + ROTO_CHUNK_COUNT * ROTO_ENTRY_SIZE);
-  for (int i = 0; i < ROTO_CHUNK_COUNT && b.status == ROTO_OK; i++) {
-    size_t start;
-    align(&b);
-    start = b.size;
-    if (i == ROTO_CHUNK_SHAP) {
-      put_shapes(&b, shapes);
-    } else {
-      size_t length;
-      const unsigned char *chunk = roto_find_chunk(model, (uint32_t)i, &length);
-      unsigned char *where = append(&b, length);
-      if (where && length) memcpy(where, chunk, length);
-    }
-    put_entry(&b, i, start);
-  }
-  return finish(&b, ROTO_CHUNK_COUNT, bytes, size);
+  put_shapes(&b, shapes);
+  return replace_chunk(model, ROTO_CHUNK_SHAP, &b, bytes, size);
+}
+
+roto_status roto_write_look(const unsigned char *model, size_t model_size, const uint32_t *looks, uint32_t look_count,
+                            const unsigned char *second, size_t second_size, unsigned char **bytes, size_t *size) {
+  buffer b = {NULL, 0, 0, ROTO_OK};
+  *bytes = NULL;
+  *size = 0;
+  if (!model || model_size < ROTO_HEADER_SIZE || !looks || !second) return ROTO_ERR_ARGUMENT;
+  size_t length;
+  uint64_t landmarks = load(roto_find_chunk(model, ROTO_CHUNK_TMPL, &length) + ROTO_TEMPLATE_LANDMARKS, 4);
+  put_u32(&b, look_count);
+  append(&b, ROTO_LOOK_SIZE - ROTO_LOOK_USED);
+  for (uint64_t i = 0; i < landmarks; i++) put_u32(&b, looks[i]);
+  align(&b);
+  unsigned char *where = append(&b, second_size);
+  if (where) memcpy(where, second, second_size);
+  return replace_chunk(model, ROTO_CHUNK_LOOK, &b, bytes, size);
 }
 
 int roto_write_file_atomic(const char *path, const void *bytes, size_t size) {

@@ -87,6 +87,12 @@ uint64_t roto_shape_net_floats(const roto_shape_net_desc *network);
 roto_status roto_write_shapes(const unsigned char *model, size_t model_size, const roto_shapes_desc *shapes,
                               unsigned char **bytes, size_t *size);
 
+/* A valid model with a second look instead of the one it had, or for the first time.  `looks` says of each of its landmarks with
+ * which others it is looked at again, 0 to look_count - 1, or ROTO_NONE; `second` is a valid model of the same landmarks without
+ * SHAP and LOOK. */
+roto_status roto_write_look(const unsigned char *model, size_t model_size, const uint32_t *looks, uint32_t look_count,
+                            const unsigned char *second, size_t second_size, unsigned char **bytes, size_t *size);
+
 /* A chunk of a valid model (ROTO_CHUNK_META ...), NULL if it is not there. */
 const unsigned char *roto_find_chunk(const unsigned char *model, uint32_t chunk, size_t *length);
 

@@ -175,6 +175,8 @@ typedef struct roto_info {
   uint32_t vertex_count;                   /* of all shapes together: what roto_find_shapes writes */
   uint32_t shape_net_count;                /* networks that draw shapes; 0: the model finds landmarks alone */
   uint64_t parameter_count, multiply_adds; /* of one inference */
+  uint32_t look_count;                     /* crops of the second look at a frame; 0: the model looks once */
+  const struct roto_info *second;          /* the network of that look; NULL: there is none */
   size_t session_size;                     /* bytes of one session */
   roto_isa isa;                            /* kernels in use */
 } roto_info;
@@ -223,7 +225,8 @@ ROTO_API void roto_session_free(roto_session *session); /* NULL is fine */
 
 /* Find the landmarks of the thing inside `crop` (for the best result the landmarks' box times crop_margin).  The crop is
  * grown to the aspect of the network's input around its centre, sampled with anti-aliasing, and may leave the frame (edge
- * pixels are repeated).  `points` receives landmark_count entries.  Allocates nothing. */
+ * pixels are repeated).  A model with a second look then looks at its landmarks again, a few at a time, closer to the resolution
+ * of the frame.  `points` receives landmark_count entries.  Allocates nothing. */
 ROTO_API roto_status roto_find_landmarks(roto_session *session, const roto_image *image, roto_rect crop, roto_point *points);
 
 /* The same where the crop is only roughly right: looks again at the crop that fits what was found (roto_fit_crop) until the two

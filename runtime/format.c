@@ -62,7 +62,11 @@ typedef struct rotoi_file {
   /* Records and tables for the accessors below. */
   const unsigned char *landmarks, *parts, *shapes, *vertices, *knots, *nodes, *directory, *data, *test_outputs;
   const unsigned char *shape_nets, *shape_uses, *shape_landmarks, *shape_weights, *shape_tests;
+  const unsigned char *looks; /* u32 [landmark_count] */
   const char *strings;
+  uint32_t look_count;             /* 0: there is no second look */
+  const unsigned char *look_model; /* the file of its model, valid too */
+  size_t look_model_size;
 } rotoi_file;
 
 /* Check `size` bytes against every rule and fill the view.  On failure the view is zero and `err`, if not NULL, says which
@@ -80,6 +84,9 @@ static void rotoi_read_vertices(const rotoi_file *file, int32_t *vertices);
 static void rotoi_read_shape(const rotoi_file *file, uint32_t index, const int32_t *vertices, roto_shape *shape);
 static void rotoi_read_knot(const rotoi_file *file, uint32_t index, float *spread, float *error); /* spreads ascend */
 static float rotoi_test_output(const rotoi_file *file, uint32_t index);                           /* index < output_count */
+
+static uint32_t rotoi_read_look(const rotoi_file *file,
+                                uint32_t landmark); /* its look, or ROTO_NONE; only where look_count > 0 */
 
 static void rotoi_read_shape_net(const rotoi_file *file, uint32_t index, rotoi_shape_net *net);
 static void rotoi_read_shape_use(const rotoi_file *file, uint32_t shape, rotoi_shape_use *use);
@@ -155,6 +162,10 @@ static void rotoi_read_knot(const rotoi_file *file, uint32_t index, float *sprea
 
 static float rotoi_test_output(const rotoi_file *file, uint32_t index) {
   return rotoi_f32(file->test_outputs + 4 * (size_t)index);
+}
+
+static uint32_t rotoi_read_look(const rotoi_file *file, uint32_t landmark) {
+  return rotoi_u32(file->looks + 4 * (size_t)landmark);
 }
 
 static void rotoi_read_shape_net(const rotoi_file *file, uint32_t index, rotoi_shape_net *net) {
@@ -245,7 +256,7 @@ static int rotoi_check_chunks(rotoi_parser *p) {
 #undef ROTOI_CHUNK_CODE
   };
   uint64_t end; /* of what was checked; <= size from here on */
-  uint32_t i, count;
+  uint32_t i, count, chunk = 0;
 
   if (p->size < 8 || memcmp(data, ROTO_FORMAT_MAGIC, 8) != 0) return rotoi_refuse(p, ROTO_RULE_MAGIC, 0, data);
   if (p->size >= 12 && rotoi_u32(data + ROTO_HEADER_VERSION) != ROTO_FORMAT_VERSION)
@@ -255,13 +266,15 @@ static int rotoi_check_chunks(rotoi_parser *p) {
     return rotoi_refuse(p, ROTO_RULE_FILE_SIZE, 0, data + ROTO_HEADER_FILE_SIZE);
   count = rotoi_u32(data + ROTO_HEADER_CHUNK_COUNT);
   end = ROTO_HEADER_SIZE + (uint64_t)count * ROTO_ENTRY_SIZE;
-  if ((count != ROTO_CHUNK_SHAP && count != ROTO_CHUNK_COUNT) || p->size < end)
+  if (count < ROTO_CHUNK_REQUIRED || count > ROTO_CHUNK_COUNT || p->size < end)
     return rotoi_refuse(p, ROTO_RULE_CHUNK_COUNT, 0, data + ROTO_HEADER_CHUNK_COUNT);
   if (!rotoi_check_zero(p, 0, data + ROTO_HEADER_USED, data + ROTO_HEADER_SIZE)) return 0;
 
-  for (i = 0; i < count; i++, entry += ROTO_ENTRY_SIZE) {
+  for (i = 0; i < count; i++, chunk++, entry += ROTO_ENTRY_SIZE) {
     uint64_t offset = rotoi_u64(entry + ROTO_ENTRY_OFFSET), length = rotoi_u64(entry + ROTO_ENTRY_LENGTH);
-    if (rotoi_u32(entry + ROTO_ENTRY_NAME) != names[i]) return rotoi_refuse(p, ROTO_RULE_CHUNK_NAME, i, entry);
+    uint32_t name = rotoi_u32(entry + ROTO_ENTRY_NAME);
+    while (chunk >= ROTO_CHUNK_REQUIRED && chunk + 1 < ROTO_CHUNK_COUNT && name != names[chunk]) chunk++;
+    if (chunk >= ROTO_CHUNK_COUNT || name != names[chunk]) return rotoi_refuse(p, ROTO_RULE_CHUNK_NAME, i, entry);
     if (!rotoi_check_zero(p, i, entry + ROTO_ENTRY_NAME + 4, entry + ROTO_ENTRY_OFFSET)) return 0;
     if (!rotoi_check_zero(p, i, entry + ROTO_ENTRY_USED, entry + ROTO_ENTRY_SIZE)) return 0;
     if (offset != rotoi_align_up(end)) return rotoi_refuse(p, ROTO_RULE_CHUNK_OFFSET, i, entry + ROTO_ENTRY_OFFSET);
@@ -269,8 +282,8 @@ static int rotoi_check_chunks(rotoi_parser *p) {
       return rotoi_refuse(p, ROTO_RULE_CHUNK_END, i, entry + ROTO_ENTRY_LENGTH);
     if (!rotoi_check_zero(p, i, data + (size_t)end, data + (size_t)offset)) return 0;
     end = offset + length;
-    p->begin[i] = data + (size_t)offset;
-    p->end[i] = data + (size_t)end;
+    p->begin[chunk] = data + (size_t)offset;
+    p->end[chunk] = data + (size_t)end;
   }
   if (end != p->size) return rotoi_refuse(p, ROTO_RULE_TRAILING, i - 1, data + (size_t)end);
   return 1;
@@ -850,6 +863,47 @@ static int rotoi_check_shapes(rotoi_parser *p) {
   return 1;
 }
 
+/* LOOK, if it is there.  Its model is checked by all the rules once more, at most once: it has no LOOK of its own. */
+static int rotoi_check_looks(rotoi_parser *p) {
+  const unsigned char *head = p->begin[ROTO_CHUNK_LOOK], *end = p->end[ROTO_CHUNK_LOOK];
+  rotoi_file *file = p->file, inner;
+  roto_error error;
+  uint64_t used = 0, start = rotoi_align_up(ROTO_LOOK_SIZE + 4 * (uint64_t)file->landmark_count);
+  uint32_t i;
+  if (!head) return 1;
+  if (!rotoi_check_head(p, ROTO_CHUNK_LOOK, ROTO_LOOK_USED, ROTO_LOOK_SIZE)) return 0;
+  file->look_count = rotoi_u32(head + ROTO_LOOK_COUNT);
+  if (file->look_count - 1 >= ROTO_MAX_LOOKS) return rotoi_refuse(p, ROTO_RULE_LOOK, 0, head);
+  if (start > (uint64_t)(end - head)) return rotoi_check_length(p, ROTO_CHUNK_LOOK, start);
+  file->looks = head + ROTO_LOOK_SIZE;
+  for (i = 0; i < file->landmark_count; i++) {
+    uint32_t look = rotoi_read_look(file, i);
+    if (look == ROTO_NONE) continue;
+    if (look >= file->look_count) return rotoi_refuse(p, ROTO_RULE_LOOK, i, file->looks + 4 * (size_t)i);
+    used |= (uint64_t)1 << look;
+  }
+  for (i = 0; i < file->look_count; i++)
+    if (!(used >> i & 1)) return rotoi_refuse(p, ROTO_RULE_LOOK, i, head);
+  head += (size_t)start;
+  if (!rotoi_check_zero(p, ROTO_CHUNK_LOOK, file->looks + 4 * (size_t)file->landmark_count, head)) return 0;
+
+  file->look_model = head;
+  file->look_model_size = (size_t)(end - head);
+  memset(&error, 0, sizeof error);
+  if (file->look_model_size >= ROTO_HEADER_SIZE && rotoi_u32(head + ROTO_HEADER_CHUNK_COUNT) != ROTO_CHUNK_REQUIRED)
+    return rotoi_refuse(p, ROTO_RULE_LOOK_MODEL, 0, head + ROTO_HEADER_CHUNK_COUNT);
+  if (rotoi_parse(head, file->look_model_size, &inner, &error))
+    return rotoi_refuse(p, ROTO_RULE_LOOK_MODEL, error.rule, head + (size_t)error.offset);
+  if (inner.landmark_count != file->landmark_count || inner.input_channels != file->input_channels)
+    return rotoi_refuse(p, ROTO_RULE_LOOK_MODEL, 0, head);
+  for (i = 0; i < inner.landmark_count; i++) {
+    const unsigned char *flip = inner.landmarks + (size_t)i * ROTO_LANDMARK_SIZE + ROTO_LANDMARK_FLIP;
+    if (rotoi_u32(flip) != rotoi_u32(file->landmarks + (size_t)i * ROTO_LANDMARK_SIZE + ROTO_LANDMARK_FLIP))
+      return rotoi_refuse(p, ROTO_RULE_LOOK_MODEL, i, flip);
+  }
+  return 1;
+}
+
 static roto_status rotoi_parse(const unsigned char *data, size_t size, rotoi_file *file, roto_error *err) {
   rotoi_parser p;
   memset(&p, 0, sizeof p);
@@ -859,7 +913,7 @@ static roto_status rotoi_parse(const unsigned char *data, size_t size, rotoi_fil
   p.file = file;
   if (rotoi_check_chunks(&p) && rotoi_check_meta(&p) && rotoi_check_input(&p) && rotoi_check_template(&p) &&
       rotoi_check_tensors(&p) && rotoi_check_network(&p) && rotoi_check_calibration(&p) && rotoi_check_test(&p) &&
-      rotoi_check_shapes(&p))
+      rotoi_check_shapes(&p) && rotoi_check_looks(&p))
     return ROTO_OK;
   memset(file, 0, sizeof *file);
   if (err) *err = p.error;

@@ -132,6 +132,8 @@ typedef struct model {
   roto_shape_net_desc shape_nets[2];
   roto_shape_use_desc shape_uses[4];
   float shape_tests[4][6 * 4];
+  void (*second)(struct model *m); /* describes the model of the second look; NULL: there is none */
+  uint32_t looks[8], look_count;
 } model;
 
 /* The self-test's answers. */
@@ -309,11 +311,12 @@ static void make_all(model *m) {
   add(m, point_head(wide + 1, 2, 3), 0);
 }
 
+static const roto_landmark six_landmarks[] = {{"left.outer", "", 0, 4, 1},  {"left.inner", "", 0, 3, 1},
+                                              {"left.lower", "", 0, 5, 1},  {"right.inner", "", 0, 1, 1},
+                                              {"right.outer", "", 0, 0, 1}, {"right.lower", "", 0, 2, 1}};
+
 /* Shape networks: one for two shapes that mirror each other, one with neither room nor places, none for the last shape. */
 static void make_shapes(model *m) {
-  static const roto_landmark landmarks[] = {{"left.outer", "", 0, 4, 1},  {"left.inner", "", 0, 3, 1},
-                                            {"left.lower", "", 0, 5, 1},  {"right.inner", "", 0, 1, 1},
-                                            {"right.outer", "", 0, 0, 1}, {"right.lower", "", 0, 2, 1}};
   static const int32_t left[] = {0, -1, 1, 2}, right[] = {3, -1, 4, 5}, line[] = {1, 3}, loose[] = {2, 5};
   static const roto_shape shapes[] = {
       {"left", 1, 4, left}, {"right", 1, 4, right}, {"line", 0, 2, line}, {"loose", 0, 2, loose}};
@@ -322,8 +325,8 @@ static void make_shapes(model *m) {
   static const roto_shape_use_desc uses[] = {
       {0, 0, 0, 0, of_left, NULL}, {0, 1, 1, 2, of_right, NULL}, {1, 0, 1, 1, of_line, NULL}, {ROTO_NONE, 0, 0, 0, NULL, NULL}};
   begin(m, "shapes", "Landmarks, and shapes through them.", 4, 5, 3);
-  m->desc.landmarks = landmarks;
-  m->desc.landmark_count = COUNT(landmarks);
+  m->desc.landmarks = six_landmarks;
+  m->desc.landmark_count = COUNT(six_landmarks);
   m->desc.shapes = shapes;
   m->desc.shape_count = COUNT(shapes);
   m->desc.knots = one_knot;
@@ -345,11 +348,32 @@ static void make_shapes(model *m) {
   }
 }
 
+/* The model of a second look at the landmarks of "shapes": another picture, heat maps. */
+static void make_second(model *m) {
+  begin(m, "second", "The same landmarks, close up.", 4, 4, 3);
+  m->desc.landmarks = six_landmarks;
+  m->desc.landmark_count = COUNT(six_landmarks);
+  m->desc.crop_margin = 1.5f;
+  add(m, windowed(ROTO_OP_CONV, ROTO_ACT_NONE, 0, 3, 1, 1, 4, 4, 6), 1);
+  add(m, point_head(1, 6, 1), 0);
+}
+
+/* Two looks, one for a landmark alone; one landmark is seen once. */
+static void make_looks(model *m) {
+  static const uint32_t looks[] = {0, 0, 1, 0, ROTO_NONE, 0};
+  make_shapes(m);
+  m->desc.name = "looks";
+  m->desc.description = "Landmarks, looked at twice, and shapes through them.";
+  memcpy(m->looks, looks, sizeof looks);
+  m->look_count = 2;
+  m->second = make_second;
+}
+
 static const struct {
   const char *name;
   void (*make)(model *m);
-} valid[] = {{"all", make_all},   {"bare", make_bare},       {"dense", make_dense},
-             {"heat", make_heat}, {"offsets", make_offsets}, {"shapes", make_shapes}};
+} valid[] = {{"all", make_all},         {"bare", make_bare},   {"dense", make_dense},  {"heat", make_heat},
+             {"offsets", make_offsets}, {"looks", make_looks}, {"shapes", make_shapes}};
 
 /* ---- invalid models ---- */
 
@@ -371,6 +395,8 @@ enum { SHAPE_WEIGHTS = 192, SHAPE_TESTS = SHAPE_WEIGHTS + 4 * (1438 + 520) };
 
 enum { F32_NAN = 0x7fc00000, F32_INFINITY = 0x7f800000, F32_MINUS_1 = (int)0xbf800000u, F32_HALF = 0x3f000000 };
 #define BIG 0xffffffffffffffc0u /* a multiple of 64 whose sum with a length overflows */
+
+#define LOOK_MODEL(offset) (64 + (offset)) /* in "looks": 6 landmarks */
 
 /* One number of a valid model changed: `size` bytes at `offset` of `chunk` become `value`. */
 typedef struct breakage {
@@ -544,6 +570,16 @@ static const breakage breakages[] = {
     {60, "vertex_not_among_landmarks", "shapes", ROTO_CHUNK_SHAP, SHAPE_LANDMARK(1), 4, 3},
     {60, "place_elsewhere", "shapes", ROTO_CHUNK_SHAP, SHAPE_USE(1, ROTO_SHAPE_USE_FIRST), 4, 3},
     {60, "vertices_of_another", "shapes", ROTO_CHUNK_SHAP, SHAPE_USE(2, ROTO_SHAPE_USE_NETWORK), 4, 0},
+    {5, "look_renamed", "looks", IN_FILE, ENTRY(ROTO_CHUNK_LOOK, ROTO_ENTRY_NAME), 4, ROTO_CHUNK('S', 'H', 'A', 'P')},
+    {9, "looks", "looks", ROTO_CHUNK_LOOK, ROTO_LOOK_USED, 1, 1},
+    {9, "padding_before_second", "looks", ROTO_CHUNK_LOOK, LOOK_MODEL(0) - 1, 1, 1},
+    {61, "none", "looks", ROTO_CHUNK_LOOK, ROTO_LOOK_COUNT, 4, 0},
+    {61, "too_many", "looks", ROTO_CHUNK_LOOK, ROTO_LOOK_COUNT, 4, ROTO_MAX_LOOKS + 1},
+    {61, "without_landmark", "looks", ROTO_CHUNK_LOOK, ROTO_LOOK_COUNT, 4, 3},
+    {61, "beyond", "looks", ROTO_CHUNK_LOOK, ROTO_LOOK_SIZE + 4, 4, 2},
+    {62, "not_a_model", "looks", ROTO_CHUNK_LOOK, LOOK_MODEL(0), 1, 0},
+    {62, "of_another_size", "looks", ROTO_CHUNK_LOOK, LOOK_MODEL(ROTO_HEADER_FILE_SIZE), 4, 64},
+    {62, "more_chunks", "looks", ROTO_CHUNK_LOOK, LOOK_MODEL(ROTO_HEADER_CHUNK_COUNT), 4, ROTO_CHUNK_COUNT},
     {60, "more_places_than_vertices", "shapes", ROTO_CHUNK_SHAP, SHAPE_NET(1, ROTO_SHAPE_NET_PLACES), 4, 3},
     {54, "output_nan", "heat", ROTO_CHUNK_TEST, ROTO_TEST_SIZE + 4, 4, F32_NAN},
 };
@@ -616,6 +652,17 @@ static unsigned char *model_bytes(const model *m, size_t *size) {
     unsigned char *landmarks = bytes;
     status = roto_write_shapes(landmarks, *size, &m->shapes, &bytes, size);
     free(landmarks);
+  }
+  if (status == ROTO_OK && m->second != NULL) {
+    static model second;
+    unsigned char *first = bytes, *inner;
+    size_t inner_size;
+    m->second(&second);
+    answer(&second);
+    status = roto_write_model(&second.desc, &inner, &inner_size);
+    if (status == ROTO_OK) status = roto_write_look(first, *size, m->looks, m->look_count, inner, inner_size, &bytes, size);
+    free(inner);
+    free(first);
   }
   if (status != ROTO_OK) {
     fprintf(stderr, "make_models: %s: writing returned %d\n", m->desc.name, (int)status);

@@ -669,6 +669,89 @@ static void mirror_averages_two_looks(void) {
   net_free(n);
 }
 
+/* ---- the second look ---- */
+
+static roto_model *open_example(const char *name, unsigned char **bytes, size_t *size) {
+  roto_model *model = NULL;
+  FILE *in = fopen(name, "rb");
+  *bytes = (unsigned char *)malloc(1 << 20);
+  *size = in && *bytes ? fread(*bytes, 1, 1 << 20, in) : 0;
+  if (in) fclose(in);
+  CHECK(roto_open(*bytes, *size, NULL, &model) == ROTO_OK);
+  return model;
+}
+
+static roto_session *session_of(const roto_model *model, float aspect) {
+  roto_session_options options;
+  roto_session *session = NULL;
+  memset(&options, 0, sizeof options);
+  options.pixel_aspect = aspect;
+  CHECK(roto_session_create(model, &options, &session) == ROTO_OK);
+  return session;
+}
+
+/* valid/looks.roto is valid/shapes.roto with a second look: what it finds is put together here from the two networks' own
+ * answers, as SPEC.md says. */
+static void second_look_joins(float aspect) {
+  enum { W = 60, H = 40, N = 6 };
+  static const uint32_t looks[N] = {0, 0, 1, 0, ROTO_NONE, 0};
+  static unsigned char pixels[W * H * 3];
+  unsigned char *bytes, *once_bytes;
+  size_t size, once_size, length;
+  roto_image frame = {pixels, W, H, 3, ROTO_PIXEL_U8, ROTO_TRANSFER_SRGB, 0};
+  const roto_rect crop = {10, 5, 30, 25};
+  roto_point found[N], first[N], again[N];
+  for (size_t i = 0; i < sizeof pixels; ++i) pixels[i] = (unsigned char)(i * 2654435761u >> 13);
+  roto_model *model = open_example("model_format/valid/looks.roto", &bytes, &size), *second = NULL;
+  roto_model *once = open_example("model_format/valid/shapes.roto", &once_bytes, &once_size);
+  const unsigned char *chunk = roto_find_chunk(bytes, ROTO_CHUNK_LOOK, &length);
+  CHECK(roto_open(chunk + 64, length - 64, NULL, &second) == ROTO_OK);
+  const roto_info *info = roto_get_info(model);
+  CHECK(info->look_count == 2 && info->second && info->second->landmark_count == N);
+  CHECK(roto_get_info(once)->look_count == 0 && !roto_get_info(once)->second);
+  roto_session *session = session_of(model, aspect), *first_session = session_of(once, aspect);
+  roto_session *second_session = session_of(second, aspect);
+  CHECK(roto_find_landmarks(session, &frame, crop, found) == ROTO_OK);
+  CHECK(roto_find_landmarks(first_session, &frame, crop, first) == ROTO_OK);
+
+  float all_left = INFINITY, all_right = -INFINITY, all_top = INFINITY, all_bottom = -INFINITY;
+  for (int i = 0; i < N; ++i) {
+    all_left = fminf(all_left, first[i].x), all_right = fmaxf(all_right, first[i].x);
+    all_top = fminf(all_top, first[i].y), all_bottom = fmaxf(all_bottom, first[i].y);
+  }
+  float least = fmaxf((all_right - all_left) * aspect, all_bottom - all_top) / 8;
+  for (uint32_t look = 0; look < 2; ++look) {
+    float left = INFINITY, right = -INFINITY, top = INFINITY, bottom = -INFINITY;
+    for (int i = 0; i < N; ++i) {
+      if (looks[i] != look) continue;
+      left = fminf(left, first[i].x), right = fmaxf(right, first[i].x);
+      top = fminf(top, first[i].y), bottom = fmaxf(bottom, first[i].y);
+    }
+    float side = 1.5f * fmaxf(fmaxf((right - left) * aspect, bottom - top), least);
+    roto_rect close = {0.5f * (left + right - side / aspect), 0.5f * (top + bottom - side), side / aspect, side};
+    CHECK(roto_find_landmarks(second_session, &frame, close, again) == ROTO_OK);
+    for (int i = 0; i < N; ++i) {
+      if (looks[i] != look) continue;
+      double e = (double)first[i].error, f = (double)again[i].error, share = e * e / (e * e + f * f);
+      CHECK(fabs((double)found[i].x - ((double)first[i].x * (1 - share) + (double)again[i].x * share)) < 1e-3);
+      CHECK(fabs((double)found[i].y - ((double)first[i].y * (1 - share) + (double)again[i].y * share)) < 1e-3);
+      CHECK(fabs((double)found[i].error - (e * (1 - share) + f * share)) < 1e-3 * e);
+    }
+  }
+  CHECK(memcmp(&found[4], &first[4], 2 * sizeof(float)) == 0); /* seen once */
+
+  float difference = 1;
+  CHECK(roto_selftest(session, &difference) == ROTO_OK && difference < 1e-4f);
+  roto_session_free(session);
+  roto_session_free(first_session);
+  roto_session_free(second_session);
+  roto_close(model);
+  roto_close(once);
+  roto_close(second);
+  free(bytes);
+  free(once_bytes);
+}
+
 int main(void) {
   open_takes_defaults();
   open_refuses_what_is_wrong();
@@ -684,5 +767,7 @@ int main(void) {
   crop_map_covers_the_rectangle();
   landmarks_are_where_they_were_drawn();
   mirror_averages_two_looks();
+  second_look_joins(1);
+  second_look_joins(2);
   return check_end("api");
 }

@@ -362,6 +362,40 @@ static void format_reads_back_shapes(void) {
   free(bytes);
 }
 
+static void format_reads_back_looks(void) {
+  static model m;
+  rotoi_file file;
+  size_t size, again_size, length, second_size;
+  make(&m, make_looks);
+  answer(&m);
+  unsigned char *bytes = model_bytes(&m, &size), *again;
+  CHECK(rotoi_parse(bytes, size, &file, NULL) == ROTO_OK && file.look_count == 2 && file.shape_net_count == 2);
+  for (uint32_t i = 0; i < file.landmark_count; i++) CHECK(rotoi_read_look(&file, i) == m.looks[i]);
+  /* Shapes written anew keep the look, a look written anew keeps the shapes. */
+  CHECK(roto_write_shapes(bytes, size, &m.shapes, &again, &again_size) == ROTO_OK);
+  CHECK(again_size == size && memcmp(again, bytes, size) == 0);
+  free(again);
+  const unsigned char *look = roto_find_chunk(bytes, ROTO_CHUNK_LOOK, &length);
+  second_size = file.look_model_size;
+  CHECK(look + length == file.look_model + second_size && length == 64 + second_size);
+  CHECK(roto_write_look(bytes, size, m.looks, 2, file.look_model, second_size, &again, &again_size) == ROTO_OK);
+  CHECK(again_size == size && memcmp(again, bytes, size) == 0);
+  free(again);
+  CHECK(roto_write_look(bytes, size, NULL, 2, look, second_size, &again, &again_size) == ROTO_ERR_ARGUMENT && again == NULL);
+
+  /* A second model of other landmarks, or that looks twice itself. */
+  contents other = read_valid("dense");
+  CHECK(roto_write_look(bytes, size, m.looks, 2, other.bytes, other.size, &again, &again_size) == ROTO_OK);
+  roto_error error = {ROTO_OK, 0, 0, 0};
+  CHECK(rotoi_parse(again, again_size, &file, &error) == ROTO_ERR_INVALID && error.rule == ROTO_RULE_LOOK_MODEL);
+  free(again);
+  free(other.bytes);
+  CHECK(roto_write_look(bytes, size, m.looks, 2, bytes, size, &again, &again_size) == ROTO_OK);
+  CHECK(rotoi_parse(again, again_size, &file, &error) == ROTO_ERR_INVALID && error.rule == ROTO_RULE_LOOK_MODEL);
+  free(again);
+  free(bytes);
+}
+
 static void format_counts_multiply_adds(void) {
   static const uint64_t expected[] = {
       6 * 8 * 3 * 5 + 6 * 8 * 9 * 5 + 5 * 5 + 3 * 4 * 10 * 5 + 6 * 8 * 5 * 6, /* all */
@@ -369,6 +403,7 @@ static void format_counts_multiply_adds(void) {
       4 * 3 * 9 * 3 * 5 + 4 * 3 * 5 * 6,                                      /* dense */
       6 * 9 * 9 * 1 * 2,                                                      /* heat */
       4 * 4 * 16 * 4 * 6,                                                     /* offsets */
+      2 * 3 * 9 * 3 * 4 + 2 * 3 * 4 * 12,                                     /* looks: of the first look alone */
       2 * 3 * 9 * 3 * 4 + 2 * 3 * 4 * 12,                                     /* shapes: of the landmarks alone */
   };
   for (size_t k = 0; k < COUNT(valid); k++) {
@@ -560,6 +595,7 @@ int main(int argc, char **argv) {
   format_runs_valid_files();
   format_reads_back_what_was_written();
   format_reads_back_shapes();
+  format_reads_back_looks();
   format_counts_multiply_adds();
   format_examples_are_what_make_models_makes();
   format_is_specified();

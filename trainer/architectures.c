@@ -27,6 +27,7 @@
 /* `small` is the default: plain residual blocks, because depthwise layers wait for memory in training; a top-down path back to
  * 16 x 16 maps; three channels a landmark.  With one channel (no offsets) the error on faces was 2 % larger after three
  * epochs.  `tiny` fits in 2 MB.
+ * `close` is for the second look.
  *
  * EfficientNet-B0 (Tan and Le 2019, table 1); B1 to B7 differ by multipliers, resolution and dropout. */
 #define EFFICIENTNET(width, depth, drop)                                                                                     \
@@ -42,6 +43,7 @@ static const struct {
     {"small", 128,
      "act relu conv 3 2 24 conv 3 2 32 basic 32 1 1 basic 64 2 2 basic 128 2 2 basic 192 2 1 pyramid 128 pyramid 64 points 3"},
     {"tiny", 128, "act relu conv 3 2 16 conv 3 2 32 basic 32 1 1 basic 64 2 2 basic 88 2 2 pyramid 48 points 3"},
+    {"close", 64, "act relu conv 3 2 24 basic 24 1 1 basic 48 2 1 basic 96 2 2 pyramid 48 points 3"},
     {"b0", 224, EFFICIENTNET("1.0", "1.0", "0.2")},
     {"b1", 240, EFFICIENTNET("1.0", "1.1", "0.2")},
     {"b2", 260, EFFICIENTNET("1.1", "1.2", "0.3")},
@@ -63,7 +65,7 @@ const char *architecture_text(const char *name, uint32_t *resolution) {
 }
 
 const char *architecture_names(void) {
-  return "small tiny b0 b1 b2 b3 b4 b5 b6 b7";
+  return "small tiny close b0 b1 b2 b3 b4 b5 b6 b7";
 }
 
 typedef struct builder {

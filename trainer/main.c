@@ -44,18 +44,23 @@ static int landmarks_main(int argc, char **argv) {
   const char *schedule = "cosine", *loss = "wing", *isa = NULL;
   int threads = 0, paper = 0;
   o.name = "landmarks";
-  for (int i = 1; i < argc; i++)
+  for (int i = 1; i < argc; i++) {
     if (strncmp(argv[i], "--finetune", 10) == 0) finetune_defaults(&o);
+    if (strncmp(argv[i], "--second", 8) == 0) train_second(&o);
+  }
   const cli_option options[] = {
       {"-o", CLI_STRING, &o.output, "FILE", "model to write; FILE.csv, FILE.png and FILE.checkpoint stand beside it"},
       {"--validation", CLI_STRING, &o.validation, "DIR", "frames to measure on, not trained on"},
       {"--character", CLI_STRING, &o.character, "FILE", "template (default: DATA/character.json)"},
-      {"--net", CLI_STRING, &o.net, "NET", "small, tiny, b0 to b7, or a configuration's text (default small)"},
+      {"--net", CLI_STRING, &o.net, "NET", "small, tiny, close, b0 to b7, or a configuration's text (default small)"},
       {"--from", CLI_STRING, &o.from, "FILE", "start from the trunk of this model, with the head of --net (text: all of it)"},
       {"--finetune", CLI_STRING, &o.finetune, "FILE",
        "go on training this model, a few minutes; --from is then a document: its frames with an artist's points.  Shape "
        "networks are "
        "not taken along: roto-train shapes adds them"},
+      {"--second", CLI_STRING, &o.second, "FILE",
+       "train a second look for this model: its landmarks again, a few at a time, close up; -o may be the same file"},
+      {"--looks", CLI_INTEGER, &o.looks, "N", "crops of the second look (default 4)"},
       {"--freeze", CLI_INTEGER, &o.freeze, "N", "epochs before that trunk is trained too (default 0)"},
       {"--size", CLI_INTEGER, &o.size, "N", "side of the network's input in pixels (default: the configuration's)"},
       {"--epochs", CLI_INTEGER, &o.epochs, "N", "passes over the data (default 100)"},
@@ -69,6 +74,9 @@ static int landmarks_main(int argc, char **argv) {
       {"--wing-epsilon", CLI_FLOAT, &o.loss.wing_epsilon, "E", "wing loss: curvature, hundredths of the crop"},
       {"--heat", CLI_FLOAT, &o.loss.heat_weight, "W", "weight of the heat maps' cross entropy"},
       {"--heat-sigma", CLI_FLOAT, &o.loss.heat_sigma, "S", "deviation of its target, cells"},
+      {"--grow", CLI_NUMBER, &o.grow, "S", "share of the epochs in which the input grows from half its side (default 0.6)"},
+      {"--settle", CLI_NUMBER, &o.settle, "S",
+       "share of the epochs, the last, with crops close to the true ones (default 0.15)"},
       {"--part-scale", CLI_FLAG, &o.part_scale, NULL, "scale-aware loss: a part's errors count by its size"},
       {"--paper", CLI_FLAG, &paper, NULL, "the paper's recipe: scale-aware L1, Adam, rate 1e-3 and its schedule"},
       AUGMENT_CLI(a),
@@ -101,6 +109,9 @@ static int landmarks_main(int argc, char **argv) {
     cli_usage(&command, "expected folders of shots");
   }
   if (o.output == NULL) cli_usage(&command, "-o MODEL.roto is missing");
+  if (o.second != NULL && (o.from != NULL || o.finetune != NULL || o.character != NULL))
+    cli_usage(&command, "--second takes the template of its model: --from, --finetune and --character do not go with it");
+  if (o.looks < 1 || o.looks > (int)ROTO_MAX_LOOKS) cli_usage(&command, "--looks must be 1 to %u", ROTO_MAX_LOOKS);
   if (o.epochs < 1 || o.batch < 1 || o.evaluate_every < 1 || o.size < 0 || o.size > (int)ROTO_MAX_SIZE)
     cli_usage(&command, "--epochs, --batch and --evaluate-every must be at least 1, --size 0 to %u", ROTO_MAX_SIZE);
   if (o.freeze < 0 || (o.freeze > 0 && o.from == NULL)) cli_usage(&command, "--freeze must be 0 or more, and needs --from");
@@ -221,7 +232,7 @@ static int networks_main(int argc, char **argv) {
   const cli_command command = {"roto-train networks", "[NET...]", "Sizes of the network configurations.",
                                "roto-train networks --points 68 small b0", OPTIONS(options)};
   int count = cli_parse(&command, argc, argv);
-  static char *all[] = {"small", "tiny", "b0", "b1", "b2", "b3", "b4", "b5", "b6", "b7"};
+  static char *all[] = {"small", "tiny", "close", "b0", "b1", "b2", "b3", "b4", "b5", "b6", "b7"};
   char **names = count > 0 ? argv : all;
   if (count == 0) count = (int)(sizeof all / sizeof *all);
   if (points < 1 || points > (int)ROTO_MAX_LANDMARKS) cli_usage(&command, "--points must be 1 to %u", ROTO_MAX_LANDMARKS);

@@ -21,6 +21,7 @@
 #include "evaluate.h"
 #include "export.h"
 #include "finetune.h"
+#include "looks.h"
 #include "metrics.h"
 #include "rng.h"
 #include "trunk.h"
@@ -34,6 +35,9 @@ train_options train_defaults(void) {
   o.rate = 2e-3;
   o.weight_decay = 0.05;
   o.average = 0.999;
+  o.looks = 4;
+  o.grow = 0.6;
+  o.settle = 0.15;
   o.schedule = SCHEDULE_COSINE;
   o.loss = loss_defaults();
   augment_default(&o.augment);
@@ -43,12 +47,19 @@ train_options train_defaults(void) {
 }
 
 void train_as_paper(train_options *o) {
+  o->grow = o->settle = 0;
   o->schedule = SCHEDULE_PAPER;
   o->loss.kind = LOSS_L1;
   o->loss.heat_weight = 0;
   o->part_scale = 1;
   o->rate = 1e-3;
   o->weight_decay = 0;
+}
+
+/* Its crops are off by what the first look errs, and hold little but the landmarks themselves. */
+void train_second(train_options *o) {
+  o->net = "close";
+  o->augment.margin = 1.6f;
 }
 
 typedef struct run {
@@ -60,7 +71,10 @@ typedef struct run {
   augment_options augment;
   network net;
   trunk trunk;             /* with --from or --finetune */
+  look_plan looks;         /* with --second; else without any */
   float mean[3], scale[3]; /* of the input */
+  const char *text;        /* of the network */
+  uint32_t size;           /* of its input, in the end */
   optimizer opt;
   run_state state;
   char *checkpoint, *log, *plot;
@@ -71,17 +85,87 @@ typedef struct run {
   real *dy, *dlogit;
 } run;
 
+/* Gradients of the network's output, whose size depends on the input's. */
+static void make_room(run *r) {
+  const net_node *out = net_output(&r->net), *head = &r->net.nodes[out->inputs[0]];
+  free(r->dy);
+  free(r->dlogit);
+  r->dy = real_alloc(r->net.batch * value_stride(out->c));
+  r->dlogit = net_probability(&r->net) != NULL ? real_alloc(r->net.batch * r->ch.landmark_count * head->h * head->w) : NULL;
+}
+
+/* ---- the network ---- */
+
+static void build_network(run *r, uint32_t size) {
+  char message[MESSAGE_SIZE];
+  uint32_t x;
+  net_init(&r->net);
+  x = net_input(&r->net, size, size, 3);
+  for (int c = 0; c < 3; c++) {
+    r->mean[c] = 0.5f;
+    r->scale[c] = 4;
+  }
+  if (r->trunk.nodes != NULL) {
+    const roto_info *info = roto_get_info(r->trunk.file.model);
+    memcpy(r->mean, info->input_mean, sizeof r->mean);
+    memcpy(r->scale, info->input_scale, sizeof r->scale);
+    if (trunk_build(&r->trunk, &r->net, &x, message) != 0) cli_fail(EXIT_MODEL, "%s: %s", r->text, message);
+  }
+  if (r->o->finetune == NULL && architecture_extend(&r->net, x, r->text, r->ch.landmark_count, message) != 0)
+    cli_fail(EXIT_USAGE, "%s", message);
+  net_finish(&r->net, (uint64_t)r->o->seed);
+  if (r->trunk.nodes != NULL) trunk_fill(&r->trunk, &r->net);
+  r->net.frozen_norm = r->o->finetune != NULL; /* a few frames have no statistics worth the name */
+  net_prepare(&r->net, r->cp, (size_t)r->o->batch);
+}
+
+/* ---- the input's size ----
+ *
+ * A network of convolutions and a points head has the same weights for every input.  Its first epochs see half the side, for a
+ * quarter of the work, then the side grows; the last ones see all of it (progressive resizing; Tan and Le 2021, section 4). */
+
+enum { SIZE_STEP = 32 }; /* what the configurations divide their input by */
+
+static int grows(const run *r) {
+  return r->o->grow > 0 && r->o->finetune == NULL && net_output(&r->net)->op == ROTO_OP_POINTS && r->size % SIZE_STEP == 0;
+}
+
+static uint32_t size_in_epoch(const run *r, uint64_t epoch) {
+  double share = grows(r) ? fmin(1, (double)epoch / (r->o->grow * r->o->epochs)) : 1;
+  uint32_t steps = r->size / SIZE_STEP, first = (steps + 1) / 2;
+  return share < 1 ? (first + (uint32_t)(share * (steps - first))) * SIZE_STEP : r->size;
+}
+
+/* The same weights for another size of the input. */
+static void resize_network(run *r, uint32_t size) {
+  if (r->net.nodes[0].w == size) return;
+  network old = r->net;
+  build_network(r, size);
+  memcpy(r->net.values, old.values, old.value_count * sizeof(real));
+  net_free(&old);
+  make_room(r);
+}
+
 /* ---- one batch ---- */
+
+/* The frame as a sample shows it: as it is, or as the second look sees it, whose looks take turns from `turn` on. */
+static frame seen_frame(const run *r, const frame *f, uint64_t turn, uint8_t *known) {
+  frame seen = *f;
+  for (uint32_t k = 0; k < r->looks.count; k++)
+    if (looks_frame(f, &r->looks, r->ch.landmark_count, (uint32_t)((turn + k) % r->looks.count), &seen, known)) break;
+  return seen;
+}
 
 static void make_sample(void *context, size_t i) {
   run *r = context;
   const net_node *in = &r->net.nodes[0];
   size_t n = r->ch.landmark_count, size = r->ds.frame_count;
   size_t position = r->state.batch * r->net.batch + i;
-  const frame *f = &r->ds.frames[r->order[position % size]];
   uint64_t seed = rng_seed((uint64_t)r->o->seed, r->state.epoch, position);
+  uint8_t known[2 * ROTO_MAX_LANDMARKS];
+  frame f = seen_frame(r, &r->ds.frames[r->order[position % size]], rng_mix(seed), known);
   float *weight = r->weight + i * n;
-  augment_sample(f, &r->ch, &r->augment, seed, in->w, in->h, r->mean, r->scale,
+  augment_sample(&f, &r->ch, &r->augment, seed, in->w, in->h, r->mean, r->scale,
                  (float *)r->net.outputs[0] + i * in->h * in->w * 4, r->truth + i * n * 2, weight);
   for (size_t k = 0; k < n; k++) weight[k] *= r->point_weight[k];
 }
@@ -96,6 +180,20 @@ static void shuffle(run *r) {
     r->order[i - 1] = r->order[j];
     r->order[j] = t;
   }
+}
+
+/* The last epochs settle: as the crops of roto_find_landmarks_near do, those of training come close to the true ones, and
+ * patches no longer cover landmarks. */
+static void start_epoch(run *r) {
+  r->augment = r->o->augment;
+  r->augment.backdrops = &r->backdrops;
+  if ((double)r->state.epoch >= (1 - r->o->settle) * r->o->epochs) {
+    r->augment.shift *= 0.25f;
+    r->augment.scale *= 0.25f;
+    r->augment.occlude *= 0.5f;
+  }
+  resize_network(r, size_in_epoch(r, r->state.epoch));
+  shuffle(r);
 }
 
 static double train_batch(run *r) {
@@ -144,10 +242,12 @@ static uint32_t calibrate(run *r, roto_knot *knots, uint32_t room) {
   net->values = r->opt.averaged;
   for (size_t begin = 0; begin < frames; begin += net->batch) {
     size_t batch = frames - begin < net->batch ? frames - begin : net->batch;
-    for (size_t i = 0; i < batch; i++)
-      augment_sample(&ds->frames[(begin + i) * ds->frame_count / frames], &r->ch, &jitter, rng_seed(1, begin, i), in->w, in->h,
-                     r->mean, r->scale, (float *)net->outputs[0] + i * in->h * in->w * 4, r->truth + i * n * 2,
-                     r->weight + i * n);
+    for (size_t i = 0; i < batch; i++) {
+      uint8_t known[2 * ROTO_MAX_LANDMARKS];
+      frame f = seen_frame(r, &ds->frames[(begin + i) * ds->frame_count / frames], begin + i, known);
+      augment_sample(&f, &r->ch, &jitter, rng_seed(1, begin, i), in->w, in->h, r->mean, r->scale,
+                     (float *)net->outputs[0] + i * in->h * in->w * 4, r->truth + i * n * 2, r->weight + i * n);
+    }
     const real *y = net_forward(net, 0, 0);
     for (size_t i = 0; i < batch; i++)
       for (uint32_t k = 0; k < n; k++) {
@@ -164,18 +264,35 @@ static uint32_t calibrate(run *r, roto_knot *knots, uint32_t room) {
   return made;
 }
 
+/* The model that looks twice, of the second look's. */
+static int join_looks(const run *r, unsigned char **bytes, size_t *size, char *message) {
+  model_file first;
+  unsigned char *second = *bytes;
+  if (model_open(r->o->second, ROTO_ISA_AUTO, &first, message) != 0) {
+    free(second);
+    return -1;
+  }
+  roto_status status = roto_write_look(first.data, first.size, r->looks.look, r->looks.count, second, *size, bytes, size);
+  model_close(&first);
+  free(second);
+  return status == ROTO_OK ? 0 : message_set(message, "the model cannot be written: %s", roto_status_text(status));
+}
+
 /* The model as it stands, from the moving average of the weights. */
 static int make_model(run *r, unsigned char **bytes, size_t *size, char *message) {
   roto_knot knots[12];
   const net_node *in = &r->net.nodes[0];
   float *picture = cli_alloc((size_t)in->w * in->h * 4, sizeof(float));
-  augment_none(&r->ds.frames[0], &r->ch, augment_box(&r->ds.frames[0], r->o->augment.margin), in->w, in->h, r->mean, r->scale,
-               picture, r->truth, r->weight, NULL);
+  uint8_t known[2 * ROTO_MAX_LANDMARKS];
+  frame f = seen_frame(r, &r->ds.frames[0], 0, known);
+  augment_none(&f, &r->ch, augment_box(&f, r->o->augment.margin), in->w, in->h, r->mean, r->scale, picture, r->truth, r->weight,
+               NULL);
   export_options e = {r->o->name, r->o->description, {0}, {0}, r->o->augment.margin, knots, calibrate(r, knots, 12), picture};
   memcpy(e.mean, r->mean, sizeof r->mean);
   memcpy(e.scale, r->scale, sizeof r->scale);
   int status = export_model(&r->net, r->opt.averaged, &r->ch, &e, bytes, size, message);
   free(picture);
+  if (status == 0 && r->o->second != NULL) status = join_looks(r, bytes, size, message);
   return status;
 }
 
@@ -268,6 +385,9 @@ static uint64_t hash_configuration(const run *r, const char *text) {
                       o->loss.heat_sigma,
                       o->evaluate_every,
                       o->epoch_batches,
+                      o->looks,
+                      o->grow,
+                      o->settle,
                       o->freeze,
                       o->part_scale};
   uint64_t h = hash_text(hash_text(0xcbf29ce484222325u, text), compute_isa(r->cp)) ^ r->trunk.hash;
@@ -309,28 +429,6 @@ static void load_fixed(run *r) {
   if (dataset_append(&r->ds, &fixed, message) != 0) cli_fail(EXIT_FAILED, "%s", message);
 }
 
-static void build_network(run *r, const char *text, uint32_t size) {
-  char message[MESSAGE_SIZE];
-  uint32_t x;
-  net_init(&r->net);
-  x = net_input(&r->net, size, size, 3);
-  for (int c = 0; c < 3; c++) {
-    r->mean[c] = 0.5f;
-    r->scale[c] = 4;
-  }
-  if (r->trunk.nodes != NULL) {
-    const roto_info *info = roto_get_info(r->trunk.file.model);
-    memcpy(r->mean, info->input_mean, sizeof r->mean);
-    memcpy(r->scale, info->input_scale, sizeof r->scale);
-    if (trunk_build(&r->trunk, &r->net, &x, message) != 0) cli_fail(EXIT_MODEL, "%s: %s", text, message);
-  }
-  if (r->o->finetune == NULL && architecture_extend(&r->net, x, text, r->ch.landmark_count, message) != 0)
-    cli_fail(EXIT_USAGE, "%s", message);
-  net_finish(&r->net, (uint64_t)r->o->seed);
-  if (r->trunk.nodes != NULL) trunk_fill(&r->trunk, &r->net);
-  r->net.frozen_norm = r->o->finetune != NULL; /* a few frames have no statistics worth the name */
-}
-
 /* w_part * w_point of each landmark, of mean 1.  The paper's loss is "scale-aware": an error weighs by the size of its part,
  * here the mean over the frames of the longer side of the part's box, in crops. */
 static void choose_weights(run *r) {
@@ -362,7 +460,12 @@ static void choose_weights(run *r) {
 static void set_up(run *r) {
   const train_options *o = r->o;
   char message[MESSAGE_SIZE];
-  if (o->finetune != NULL) {
+  if (o->second != NULL) {
+    model_file first;
+    if (model_open(o->second, ROTO_ISA_AUTO, &first, message) != 0) cli_fail(EXIT_MODEL, "%s", message);
+    if (character_from_model(first.model, &r->ch, message) != 0) cli_fail(EXIT_MODEL, "%s: %s", o->second, message);
+    model_close(&first);
+  } else if (o->finetune != NULL) {
     if (trunk_load(o->finetune, 1, &r->trunk, message) != 0) cli_fail(EXIT_MODEL, "%s", message);
     if (character_from_model(r->trunk.file.model, &r->ch, message) != 0) cli_fail(EXIT_MODEL, "%s: %s", o->finetune, message);
   } else {
@@ -376,11 +479,10 @@ static void set_up(run *r) {
     if (dataset_append(&r->ds, &more, message) != 0) cli_fail(EXIT_FAILED, "%s", message);
   }
   if (o->fixed != NULL) load_fixed(r);
+  if (o->second != NULL) looks_choose(&r->ch, &r->ds, (uint32_t)o->looks, &r->looks);
   if (o->validation != NULL) load_frames(r, o->validation, &r->validation);
   if (o->backgrounds != NULL && backgrounds_load(o->backgrounds, &r->backdrops, message) != 0)
     cli_fail(EXIT_INPUT, "%s", message);
-  r->augment = o->augment;
-  r->augment.backdrops = &r->backdrops;
 
   uint32_t size = (uint32_t)o->size, own_size = 0;
   const char *text = architecture_text(o->net, &own_size);
@@ -393,20 +495,19 @@ static void set_up(run *r) {
   if (o->finetune != NULL) text = o->finetune, size = roto_get_info(r->trunk.file.model)->input_width;
   if (size == 0) size = own_size;
   if (size == 0) cli_fail(EXIT_USAGE, "--size is needed with a network of your own");
-  build_network(r, text, size);
-  net_prepare(&r->net, r->cp, (size_t)o->batch);
+  r->text = text;
+  r->size = size;
+  build_network(r, size);
   optimizer_init(&r->opt, &r->net);
   r->opt.weight_decay = o->weight_decay;
   r->opt.average = o->average;
 
   size_t n = r->ch.landmark_count, batch = (size_t)o->batch;
-  const net_node *out = net_output(&r->net), *head = &r->net.nodes[out->inputs[0]];
   r->truth = cli_alloc(batch * n * 2, sizeof(float));
   r->weight = cli_alloc(batch * n, sizeof(float));
   r->point_weight = cli_alloc(n, sizeof(float));
   r->order = cli_alloc(r->ds.frame_count, sizeof *r->order);
-  r->dy = real_alloc(batch * value_stride(out->c));
-  if (net_probability(&r->net) != NULL) r->dlogit = real_alloc(batch * n * head->h * head->w);
+  make_room(r);
   choose_weights(r);
   r->batch_count = r->ds.frame_count / batch > 0 ? r->ds.frame_count / batch : 1;
   if (o->epoch_batches > 0) r->batch_count = (size_t)o->epoch_batches;
@@ -481,7 +582,7 @@ int train_run(compute *cp, const train_options *o) {
   uint64_t epochs = (uint64_t)o->epochs, shuffled = UINT64_MAX, first = r.state.epoch * r.batch_count + r.state.batch;
   int interrupted = 0;
   while (r.state.epoch < epochs && !interrupted) {
-    if (shuffled != r.state.epoch) shuffle(&r);
+    if (shuffled != r.state.epoch) start_epoch(&r);
     shuffled = r.state.epoch;
     clock_t before = clock(); /* processor time of all threads: a busy machine does not count */
     double loss = train_batch(&r);

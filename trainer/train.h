@@ -18,12 +18,16 @@ typedef struct train_options {
   const char *from;        /* a model whose trunk to start from, with the head of `net` (text: all of it); or NULL */
   const char *finetune;    /* a model to go on training as it is, on the data and on `fixed`; or NULL */
   const char *fixed;       /* a roto document: its frames in which an artist set points; or NULL */
+  const char *second;      /* a model whose second look is trained (looks.h); the output is that model with it; or NULL */
+  int looks;               /* of it */
   const char *backgrounds; /* folder of pictures for the augmentation; NULL: plain colours */
   int freeze;              /* epochs before that trunk is trained too */
   const char *name, *description;
   int size;                          /* of the square input; 0: the configuration's own */
   int epochs, batch, evaluate_every; /* evaluation: in epochs */
   int epoch_batches;                 /* batches an epoch; 0: as many as make every frame be seen once */
+  double grow;                       /* share of the epochs in which the input grows from half its side to all of it */
+  double settle;                     /* share of the epochs, the last ones, in which crops are nearly the true ones */
   double rate, weight_decay, average;
   schedule_kind schedule;
   loss_options loss;
@@ -39,6 +43,9 @@ train_options train_defaults(void);
 
 /* The paper's recipe (supplement, section "optimiser"): Adam at 1e-3 with its schedule, scale-aware L1. */
 void train_as_paper(train_options *o);
+
+/* What suits a second look. */
+void train_second(train_options *o);
 
 /* Train, or go on from OUTPUT.checkpoint, and write OUTPUT, OUTPUT.csv and OUTPUT.png.  The same options, data and seed give
  * the same bytes of OUTPUT on any number of threads, interrupted or not.  Returns an exit status of tools/cli.h. */
