@@ -375,7 +375,8 @@ typedef struct roto_flow {
 } roto_flow;
 
 /* Follow points (pixels of the frame) from one frame to another.  `guesses`: where they may be, NULL: where they were.  Brightness
- * and contrast may change.  Motion of up to about a tenth of the region is found.  Allocates nothing; any thread. */
+ * and contrast may change.  Motion of up to about a tenth of the region is found.  The pyramids' scales, side of the region over
+ * longest_side, must be equal or differ by a power of two: they meet at the coarser one's.  Allocates nothing; any thread. */
 ROTO_API roto_status roto_find_flow(const roto_pyramid *from, const roto_pyramid *to, const float (*points)[2],
                                     const float (*guesses)[2], size_t count, roto_flow *flows);
 

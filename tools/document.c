@@ -334,6 +334,38 @@ int document_read(const char *path, document *doc, char *message) {
   return result;
 }
 
+/* ------------------------------------------------------------------ points of drawn shapes */
+
+/* Index of a landmark of the template, or point_count. */
+static size_t find_landmark(const document *doc, const cJSON *name) {
+  const cJSON *landmark = cJSON_GetObjectItemCaseSensitive(doc->template_json, "landmarks")->child;
+  size_t i = 0;
+  while (landmark && !cJSON_Compare(cJSON_GetObjectItemCaseSensitive(landmark, "name"), name, 1)) ++i, landmark = landmark->next;
+  return i;
+}
+
+void document_settle_points(document *doc) {
+  const cJSON *shape, *vertex;
+  size_t k = 0;
+  cJSON_ArrayForEach(shape, cJSON_GetObjectItemCaseSensitive(doc->template_json, "shapes")) {
+    const cJSON *vertices = cJSON_GetObjectItemCaseSensitive(shape, "vertices");
+    uint32_t count = (uint32_t)cJSON_GetArraySize(vertices), v = 0;
+    cJSON_ArrayForEach(vertex, vertices) {
+      size_t point = cJSON_IsString(vertex) ? find_landmark(doc, vertex) : doc->point_count;
+      for (size_t t = 0; point < doc->point_count && t < doc->frame_count; ++t) {
+        const document_shape *drawn = &doc->frames[t].shapes[k];
+        document_point *p = &doc->frames[t].points[point];
+        if (drawn->origin != ORIGIN_ARTIST || drawn->vertex_count != count || drawn->hidden) continue;
+        p->x = drawn->vertices[v].x, p->y = drawn->vertices[v].y;
+        p->origin = ORIGIN_ARTIST;
+        p->hidden = 0;
+      }
+      ++v;
+    }
+    ++k;
+  }
+}
+
 /* ------------------------------------------------------------------ writing */
 
 double document_number(double value) {
@@ -597,6 +629,12 @@ int document_merge(document *doc, const document *older, const char *older_path,
         older_path, artist_count, same_plate(doc, older) ? "set of landmarks or shapes" : "plate");
   if (!compatible) return 0;
 
+  for (size_t k = 0; k < doc->frame_count; ++k) { /* what led to the next frame now leads past an older one */
+    size_t i = 0;
+    while (i < older->frame_count && older->frames[i].number <= doc->frames[k].number) ++i;
+    int between = i < older->frame_count && k + 1 < doc->frame_count && older->frames[i].number < doc->frames[k + 1].number;
+    for (size_t p = 0; between && p < doc->point_count; ++p) doc->frames[k].points[p].flow_error = 0;
+  }
   document_frame *frames = (document_frame *)cli_alloc(doc->frame_count + older->frame_count, sizeof *frames);
   memcpy(frames, doc->frames, doc->frame_count * sizeof *frames);
   for (size_t i = 0; i < older->frame_count; ++i) {

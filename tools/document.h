@@ -114,6 +114,10 @@ double document_number(double value);
 /* Name of a shape of the template, and whether it is closed. */
 const char *document_shape_name(const document *doc, size_t index, int *closed);
 
+/* Landmarks stand on the vertices of the shapes through them: puts the points of every shape that an artist drew there, as the
+ * artist's.  Shapes with another number of vertices than the template's do not say which is which and are left alone. */
+void document_settle_points(document *doc);
+
 /* Where the frame lies on disk, for free(). */
 char *document_frame_path(const document *doc, size_t index);
 

@@ -15,8 +15,9 @@ static const char *base_name(const char *path) {
   return slash != NULL ? slash + 1 : path;
 }
 
-/* The document's points of every annotated frame, matched by the name of the picture; NaN where there are none. */
-static void match_frames(const document *doc, const dataset *ds, int raw, float *predicted) {
+/* The document's points of every annotated frame, matched by the name of the picture, and what was expected of them; NaN where
+ * there are none. */
+static void match_frames(const document *doc, const dataset *ds, int raw, float *predicted, roto_point *points) {
   size_t n = doc->point_count;
   for (size_t i = 0; i < ds->frame_count * n * 2; i++) predicted[i] = NAN;
   for (size_t k = 0; k < doc->frame_count; k++) {
@@ -27,6 +28,7 @@ static void match_frames(const document *doc, const dataset *ds, int raw, float 
         const document_point *point = &doc->frames[k].points[p];
         predicted[(i * n + p) * 2] = (float)(raw ? point->raw_x : point->x);
         predicted[(i * n + p) * 2 + 1] = (float)(raw ? point->raw_y : point->y);
+        points[i * n + p].error = (float)point->error;
       }
     }
     free(path);
@@ -88,8 +90,10 @@ int eval_main(int argc, char **argv) {
     cli_fail(EXIT_INPUT, "%s: it has %zu landmarks a frame, %s has %u; they must be of one character", argv[0], doc.point_count,
              truth, ds.landmark_count);
   float *predicted = cli_alloc(ds.frame_count * doc.point_count * 2, sizeof *predicted);
-  match_frames(&doc, &ds, raw, predicted);
+  roto_point *points = cli_alloc(ds.frame_count * doc.point_count, sizeof *points);
+  match_frames(&doc, &ds, raw, predicted, points);
   metrics m = metrics_compute(&ch, &ds, predicted, NULL);
+  metrics_rely(&m, &ds, predicted, points);
   shape_metrics shapes;
   if (shape_metrics_init(&shapes, &ch) != 0 || compare_shapes(&doc, &ch, &ds, &shapes) != 0)
     cli_fail(EXIT_FAILED, "%s: its shapes cannot be compared", argv[0]);
@@ -100,6 +104,7 @@ int eval_main(int argc, char **argv) {
     metrics_print(stdout, &m, &shapes);
   shape_metrics_free(&shapes);
   free(predicted);
+  free(points);
   free(own);
   dataset_free(&ds);
   character_free(&ch);

@@ -1,8 +1,10 @@
 /* `roto run`: frames in, roto document out.
  *
  * Frames are independent, so threads take whole frames, each with its own session of one thread; a single frame, and frames
- * whose crop is where the one before was found, get all threads inside.  Either way the points are the same to the last bit.  Nothing is written under the document's name before
- * everything is known: a run that fails or is stopped leaves an older document as it was. */
+ * whose crop is where the one before was found, get all threads inside.  Either way the points are the same to the last bit.
+ * The motion between two frames is measured as soon as both were looked at, while what it needs of their pictures is in memory:
+ * no frame is read twice for it.  Nothing is written under the document's name before everything is known: a run that fails or is
+ * stopped leaves an older document as it was.  Previews and sheet show what the document holds in the end. */
 
 #include <errno.h>
 #include <stdlib.h>
@@ -43,10 +45,12 @@ typedef struct run_job {
   roto_rect next_crop; /* with --follow: where the last frame's landmarks were */
   image_file *headers; /* a frame: what its file says of it, without pixels */
   char **problems;     /* a frame: why it could not be used, or NULL */
-  contact_sheet sheet;
+  dejitter_mode smooth;
+  roto_pyramid **pyramids;         /* a frame: until both its links are measured; NULL without smoothing */
+  unsigned char *sides, *measured; /* a link, from a frame to the next: how many of the two are done; done itself */
   cli_progress progress;
   size_t done;
-  int threads, write_failed;
+  int threads;
 } run_job;
 
 /* ------------------------------------------------------------------ before the work */
@@ -126,13 +130,6 @@ static void set_crop(document_frame *frame, roto_rect crop) {
   frame->crop[3] = (double)crop.height;
 }
 
-static char *preview_path(const run_job *job, size_t index) {
-  const char *path = job->plate.frames.files[index].path, *name = strrchr(path, '/');
-  name = name ? name + 1 : path;
-  const char *dot = strrchr(name, '.');
-  return cli_format("%s/%.*s.png", job->options->preview, dot ? (int)(dot - name) : (int)strlen(name), name);
-}
-
 /* What one thread needs to look at frames. */
 typedef struct run_lane {
   roto_session *session;
@@ -154,7 +151,44 @@ static roto_status lane_prepare(const run_job *job, run_lane *lane, double pixel
   return roto_session_create(job->model.model, &options, &lane->session);
 }
 
-/* Frame `index`, from file to points and pictures.  Runs on several threads for different frames, unless they follow each other. */
+/* A frame is done, and so is one side of each of its links: who does the second side measures the link.  A pyramid is freed with
+ * the last link that needs it, so there are about twice as many of them as threads.  image NULL: the frame cannot be used. */
+static void settle_links(run_job *job, size_t index, const image_file *image) {
+  document *doc = &job->doc;
+  size_t first = index ? index - 1 : 0, last = index + 1 < doc->frame_count ? index : first; /* its links */
+  if (!job->pyramids || doc->frame_count < 2) return;
+  if (image) {
+    dejitter_round(doc, &doc->frames[index]);
+    job->pyramids[index] = dejitter_pyramid(doc, &doc->frames[index], image);
+  }
+  for (size_t link = first; link <= last; ++link) {
+    document_frame *from = &doc->frames[link], *to = from + 1;
+    int mine;
+#ifdef _OPENMP
+#pragma omp critical(links)
+#endif
+    mine = ++job->sides[link] == 2;
+    if (!mine) continue;
+    const roto_pyramid *a = job->pyramids[link], *b = job->pyramids[link + 1];
+    if (a && b && to->number > from->number && dejitter_follows(from, to)) dejitter_link(doc, from, to, a, b);
+    roto_pyramid *drop[2] = {NULL, NULL};
+#ifdef _OPENMP
+#pragma omp critical(links)
+#endif
+    {
+      job->measured[link] = 1;
+      for (size_t k = link; k <= link + 1; ++k) {
+        if ((k && !job->measured[k - 1]) || (k + 1 < doc->frame_count && !job->measured[k])) continue;
+        drop[k - link] = job->pyramids[k];
+        job->pyramids[k] = NULL;
+      }
+    }
+    roto_pyramid_free(drop[0]);
+    roto_pyramid_free(drop[1]);
+  }
+}
+
+/* Frame `index`, from file to points.  Runs on several threads for different frames, unless they follow each other. */
 static void run_frame(run_job *job, size_t index, run_lane *lane) {
   char message[MESSAGE_SIZE];
   document_frame *frame = &job->doc.frames[index];
@@ -162,6 +196,7 @@ static void run_frame(run_job *job, size_t index, run_lane *lane) {
   roto_point *points = lane->points;
   if (plate_read(&job->plate, index, &image, message)) {
     note_problem(job, index, message);
+    settle_links(job, index, NULL);
     return;
   }
   roto_image view = image_view(&image);
@@ -171,6 +206,7 @@ static void run_frame(run_job *job, size_t index, run_lane *lane) {
   if (status != ROTO_OK) {
     message_set(message, "%s: %s", job->plate.frames.files[index].path, roto_status_text(status));
     note_problem(job, index, message);
+    settle_links(job, index, NULL);
     image_free(&image);
     return;
   }
@@ -191,20 +227,7 @@ static void run_frame(run_job *job, size_t index, run_lane *lane) {
     frame->points[i].error = (double)points[i].error;
   }
   shapes_predict(&job->doc, job->model.model, lane->session, frame);
-  if (job->options->preview) {
-    canvas c = preview_frame(&image, &job->doc, frame);
-    char *path = preview_path(job, index);
-    if (image_write_png(path, c.pixels, (uint32_t)c.width, (uint32_t)c.height, 3, message)) {
-      cli_error("%s", message);
-      job->write_failed = 1;
-    }
-    free(path);
-    free(c.pixels);
-  }
-  size_t count = job->plate.frames.count, tiles = count < SHEET_TILES ? count : SHEET_TILES;
-  size_t tile = index * tiles / count; /* the first frame of each of `tiles` equal stretches is shown */
-  if (job->options->sheet && (index == 0 || (index - 1) * tiles / count != tile))
-    preview_tile(&job->sheet, tile, &image, &job->doc, frame);
+  settle_links(job, index, &image);
   image_free(&image);
 }
 
@@ -324,6 +347,80 @@ static void settle_points(run_job *job, const document *older, dejitter_mode smo
   free(done);
 }
 
+/* ------------------------------------------------------------------ pictures of it */
+
+static char *preview_path(const char *folder, const char *path) {
+  const char *slash = strrchr(path, '/'), *name = slash ? slash + 1 : path, *dot = strrchr(name, '.');
+  return cli_format("%s/%.*s.png", folder, dot ? (int)(dot - name) : (int)strlen(name), name);
+}
+
+/* Frame `index` of the plate, with what the document holds of it: its preview, its tile of the sheet. */
+static int show_frame(const run_options *options, const plate *p, size_t index, const document *doc, contact_sheet *sheet,
+                      char *message) {
+  const frame_file *file = &p->frames.files[index];
+  size_t count = p->frames.count, tiles = count < SHEET_TILES ? count : SHEET_TILES, tile = index * tiles / count;
+  int in_sheet = options->sheet && (index == 0 || (index - 1) * tiles / count != tile); /* the first of equal stretches */
+  document_frame key, *frame;
+  image_file image;
+  int result = 0;
+  memset(&key, 0, sizeof key);
+  key.number = file->number;
+  frame = (document_frame *)bsearch(&key, doc->frames, doc->frame_count, sizeof key, by_number);
+  char *path = options->preview ? preview_path(options->preview, file->path) : NULL;
+  if (path && options->skip_existing && !access(path, F_OK)) free(path), path = NULL;
+  if (frame && (path || in_sheet) && frame->points[0].origin != ORIGIN_HELD) {
+    result = plate_read(p, index, &image, message);
+    if (!result && path) {
+      canvas c = preview_frame(&image, doc, frame);
+      result = image_write_png(path, c.pixels, (uint32_t)c.width, (uint32_t)c.height, 3, message);
+      free(c.pixels);
+    }
+    if (!result && in_sheet) preview_tile(sheet, tile, &image, doc, frame);
+    image_free(&image);
+  }
+  free(path);
+  return result;
+}
+
+/* All frames that were asked for.  Ends the process if one cannot be shown. */
+static void show_frames(const run_options *options, const plate *p, const document *doc) {
+  size_t count = p->frames.count, done = 0;
+  contact_sheet sheet;
+  cli_progress progress;
+  char message[MESSAGE_SIZE];
+  int failed = 0;
+  memset(&sheet, 0, sizeof sheet);
+  if (!options->preview && !options->sheet) return;
+  if (options->preview) cli_make_folder(options->preview);
+  if (options->sheet) sheet = preview_sheet(count < SHEET_TILES ? count : SHEET_TILES);
+  cli_progress_start(&progress, options->json ? stderr : stdout, "previews", count);
+#ifdef _OPENMP
+#pragma omp parallel for schedule(dynamic, 1) num_threads(options->threads > 0 ? options->threads : omp_get_max_threads())
+#endif
+  for (size_t i = 0; i < count; ++i) {
+    char problem[MESSAGE_SIZE];
+    if (cli_interrupted()) continue;
+    int result = show_frame(options, p, i, doc, &sheet, problem);
+#ifdef _OPENMP
+#pragma omp critical
+#endif
+    {
+      if (result) cli_error("%s", problem);
+      failed |= result != 0;
+      cli_progress_show(&progress, ++done, NULL);
+    }
+  }
+  cli_progress_end(&progress);
+  if (cli_interrupted())
+    cli_fail(cli_interrupted(), "stopped by signal %d; %s is written, but not all previews", cli_interrupted() - 128,
+             options->output);
+  if (failed) cli_fail(EXIT_WRITE, "%s is written, but not all previews", options->output);
+  if (options->sheet && image_write(options->sheet, sheet.picture.pixels, (uint32_t)sheet.picture.width,
+                                    (uint32_t)sheet.picture.height, 3, message))
+    cli_fail(EXIT_WRITE, "%s", message);
+  free(sheet.picture.pixels);
+}
+
 static void print_result(const run_job *job, size_t bad, size_t kept, double seconds) {
   const document *doc = &job->doc;
   double sum = 0, worst = 2;
@@ -386,7 +483,7 @@ int run_main(int argc, char **argv) {
       {"--skip-existing", CLI_FLAG, &options.skip_existing, NULL, "do only frames that the document does not have"},
       {"--missing", CLI_STRING, &options.missing, "WHAT", "error (default), skip, or hold the frame before"},
       {"--smooth", CLI_STRING, &options.smooth, "MODE",
-       "full, causal, or off (default); not for a shard, whose frames roto merge smooths"},
+       "full, causal, or off (default); a shard measures the motion and leaves smoothing to roto merge"},
       {"--mirror", CLI_FLAG, &options.mirror, NULL, "look at the mirrored crop too and average: twice the time, less error"},
       {"--threads", CLI_INTEGER, &options.threads, "N", "threads (default: all, or what the farm grants)"},
       {"--isa", CLI_STRING, &options.isa, "NAME", "at most this instruction set: scalar, avx2, avx512"},
@@ -436,8 +533,6 @@ int run_main(int argc, char **argv) {
     cli_usage(&command, "--shard expects I/N with I from 1 to N, found '%s'", options.shard);
   if (options.follow && (options.shard || options.skip_existing))
     cli_usage(&command, "--follow needs all frames in one run, not %s", options.shard ? "--shard" : "--skip-existing");
-  if (options.shard && smooth != DEJITTER_OFF)
-    cli_usage(&command, "--smooth %s needs the whole shot: roto merge smooths the shards' frames", options.smooth);
   if (options.shard && policy == MISSING_HOLD)
     cli_usage(&command, "--missing hold needs the frame before, which another shard may have; use --missing skip");
   if (plate_open(argv, (size_t)inputs, options.range, options.channels, options.transfer, &job.plate, message))
@@ -456,18 +551,28 @@ int run_main(int argc, char **argv) {
   if (has_older && document_read(options.output, &older, message))
     cli_fail(EXIT_INPUT, "%s; it may hold an artist's work, so it is not overwritten: mend it or move it away", message);
   if (has_older && options.skip_existing) skip_existing(&job, &older);
+  plate shown; /* all that was asked for, done now or before */
+  if (plate_open(argv, (size_t)inputs, options.range, options.channels, options.transfer, &shown, message))
+    cli_fail(EXIT_INPUT, "%s", message);
+  if (options.shard) plate_shard(&shown, shard, shards);
   if (!job.plate.frames.count) {
+    show_frames(&options, &shown, &older);
+    document_free(&older);
     printf("%s: has all frames already\n", options.output);
     return EXIT_DONE;
   }
   if (has_older) document_free(&older);
   find_crops(&job);
-  if (options.preview) cli_make_folder(options.preview);
 
   document_make_frames(&job.doc, job.plate.frames.count);
   job.problems = (char **)cli_alloc(job.plate.frames.count, sizeof *job.problems);
   job.headers = (image_file *)cli_alloc(job.plate.frames.count, sizeof *job.headers);
-  if (options.sheet) job.sheet = preview_sheet(job.plate.frames.count < SHEET_TILES ? job.plate.frames.count : SHEET_TILES);
+  job.smooth = options.shard ? DEJITTER_OFF : smooth; /* a part of a shot is not smoothed */
+  if (smooth != DEJITTER_OFF) {
+    job.pyramids = (roto_pyramid **)cli_alloc(job.plate.frames.count, sizeof *job.pyramids);
+    job.sides = (unsigned char *)cli_alloc(2 * job.plate.frames.count, 1);
+    job.measured = job.sides + job.plate.frames.count;
+  }
   for (size_t i = 0; i < job.plate.frames.count; ++i) {
     document_frame *frame = &job.doc.frames[i];
     frame->number = job.plate.frames.files[i].number;
@@ -490,13 +595,10 @@ int run_main(int argc, char **argv) {
   if (has_older && older.transfer != job.doc.transfer)
     fprintf(stderr, "WARNING: %s was made with --input-transfer %s, this run with %s\n", options.output,
             transfer_name(older.transfer), transfer_name(job.doc.transfer));
-  settle_points(&job, has_older ? &older : NULL, smooth, &kept);
-  if (options.sheet && image_write(options.sheet, job.sheet.picture.pixels, (uint32_t)job.sheet.picture.width,
-                                   (uint32_t)job.sheet.picture.height, 3, message))
-    cli_fail(EXIT_WRITE, "%s", message);
-  if (job.write_failed) cli_fail(EXIT_WRITE, "some previews could not be written; no document is written");
+  settle_points(&job, has_older ? &older : NULL, job.smooth, &kept);
   if (document_write(options.output, &job.doc, message)) cli_fail(EXIT_WRITE, "%s", message);
   document_unlock(lock);
+  show_frames(&options, &shown, &job.doc);
   print_result(&job, bad, kept, seconds);
 
   if (has_older) document_free(&older);
@@ -504,7 +606,9 @@ int run_main(int argc, char **argv) {
   free(job.problems);
   free(job.headers);
   free(job.crops);
-  free(job.sheet.picture.pixels);
+  free(job.pyramids);
+  free(job.sides);
+  plate_close(&shown);
   plate_close(&job.plate);
   document_free(&job.doc);
   model_close(&job.model);

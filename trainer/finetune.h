@@ -3,6 +3,7 @@
 #ifndef ROTO_FINETUNE_H
 #define ROTO_FINETUNE_H
 
+#include "../tools/model_file.h"
 #include "dataset.h"
 #include "train.h"
 
@@ -13,5 +14,13 @@ void finetune_defaults(train_options *o);
 /* Frames of a roto document in which an artist set a point, in its template's landmarks by name.  What the artist did not touch
  * there counts `other` of a point that was: it was seen and left.  Fails if there is no such frame. */
 int finetune_load(const char *path, const character *ch, float other, dataset *ds, char *message);
+
+/* Gives the adapted model the networks of `base` that draw shapes, which do not change with a shot; nothing if it has none.  What
+ * the self-test expects of the shapes is drawn anew, by scalar kernels, through the landmarks that the new model's expects.
+ * *bytes and *size are replaced. */
+int finetune_keep_shapes(const model_file *base, unsigned char **bytes, size_t *size, char *message);
+
+/* `roto-train character --finetune MODEL --from DOCUMENT` */
+int finetune_main(int argc, char **argv);
 
 #endif

@@ -9,24 +9,36 @@
 
 #include "../tools/cli.h"
 
-/* The change of the error from one frame to the next, squared and summed over points valid in both; counts them. */
-static double squared_change(const frame *a, const frame *b, const float *pa, const float *pb, uint32_t points, size_t *count) {
-  double sum = 0;
+/* What is summed over points valid in two consecutive frames. */
+typedef struct changes {
+  double all, held, along, true_ways; /* of the error, squared; there where the truth stays; products and squares of ways */
+  size_t count, held_count;
+} changes;
+
+static void add_changes(const frame *a, const frame *b, const float *pa, const float *pb, uint32_t points, double unit, changes *c) {
   for (uint32_t p = 0; p < points; p++) {
     if (!a->valid[p] || !b->valid[p]) continue;
-    double dx = (double)(pb[2 * p] - b->points[2 * p]) - (double)(pa[2 * p] - a->points[2 * p]);
-    double dy = (double)(pb[2 * p + 1] - b->points[2 * p + 1]) - (double)(pa[2 * p + 1] - a->points[2 * p + 1]);
-    sum += dx * dx + dy * dy;
-    (*count)++;
+    double true_way[2], way[2], change = 0, length = 0, product = 0;
+    for (uint32_t k = 2 * p; k < 2 * p + 2; k++) {
+      true_way[k & 1] = (double)b->points[k] - (double)a->points[k];
+      way[k & 1] = (double)pb[k] - (double)pa[k];
+      change += pow(way[k & 1] - true_way[k & 1], 2);
+      length += pow(true_way[k & 1], 2);
+      product += way[k & 1] * true_way[k & 1];
+    }
+    c->all += change;
+    c->count++;
+    if (length < METRICS_HELD * METRICS_HELD) c->held += change, c->held_count++;
+    if (unit > 0 && length > pow(METRICS_JUMP * unit, 2)) c->along += product, c->true_ways += length;
   }
-  return sum;
 }
 
 metrics metrics_compute(const character *ch, const dataset *ds, const float *predicted, double *frame_nme) {
   metrics m = {0};
   uint32_t points = ds->landmark_count;
-  size_t part_points[ROTO_MAX_LANDMARKS] = {0}, nme_frames = 0, changes = 0;
-  double change_sum = 0;
+  size_t part_points[ROTO_MAX_LANDMARKS] = {0}, nme_frames = 0, point_count = 0;
+  double squares = 0;
+  changes c = {0};
   m.worst_found = -1;
   m.part_count = ch->part_count;
   for (uint32_t k = 0; k < m.part_count; k++) m.part_names[k] = ch->parts[k].name;
@@ -51,6 +63,8 @@ metrics metrics_compute(const character *ch, const dataset *ds, const float *pre
       m.mae_px[part] += dx + dy;
       part_points[part]++;
       distance += sqrt(dx * dx + dy * dy);
+      squares += dx * dx + dy * dy;
+      point_count++;
       valid++;
     }
     const float *a = f->points + 2 * ch->anchors[0], *b = f->points + 2 * ch->anchors[1];
@@ -64,7 +78,7 @@ metrics metrics_compute(const character *ch, const dataset *ds, const float *pre
       if (frame_nme != NULL) frame_nme[i] = nme;
     }
     if (i > 0 && f[-1].shot == f->shot && f[-1].number + 1 == f->number && !isnan(p[-2 * (ptrdiff_t)points]))
-      change_sum += squared_change(f - 1, f, p - points * 2, p, points, &changes);
+      add_changes(f - 1, f, p - points * 2, p, points, anchored ? unit : 0, &c);
   }
   if (nme_frames > 0) {
     m.nme_percent /= (double)nme_frames;
@@ -74,7 +88,10 @@ metrics metrics_compute(const character *ch, const dataset *ds, const float *pre
     if (part_points[k] > 0) m.mae_px[k] /= (double)part_points[k];
     m.mae_total_px += m.mae_px[k];
   }
-  if (changes > 0) m.jitter_px = sqrt(change_sum / (double)changes);
+  if (point_count > 0) m.rmse_px = sqrt(squares / (double)point_count);
+  if (c.count > 0) m.jitter_px = sqrt(c.all / (double)c.count);
+  m.held_px = c.held_count > 0 ? sqrt(c.held / (double)c.held_count) : -1;
+  m.jumps_percent = c.true_ways > 0 ? 100 * c.along / c.true_ways : -1;
   return m;
 }
 
@@ -138,7 +155,10 @@ void metrics_print(FILE *out, const metrics *m, const shape_metrics *shapes) {
           m->anchors[0], m->anchors[1], m->fr10_percent);
   fprintf(out, "MAE       %.3f px total (|dx|+|dy|, summed over the parts:", m->mae_total_px);
   for (uint32_t k = 0; k < m->part_count; k++) fprintf(out, " %s %.3f", m->part_names[k], m->mae_px[k]);
-  fprintf(out, ")\njitter    %.3f px (RMS change of the error between consecutive frames)\n", m->jitter_px);
+  fprintf(out, ")\nRMSE      %.3f px\njitter    %.3f px (RMS change of the error between consecutive frames", m->rmse_px, m->jitter_px);
+  if (m->held_px >= 0) fprintf(out, "; %.3f px in held poses", m->held_px);
+  fprintf(out, ")\n");
+  if (m->jumps_percent >= 0) fprintf(out, "jumps     %.1f %% of their way in the right frame\n", m->jumps_percent);
   if (shapes != NULL) shape_metrics_print(out, shapes);
   if (m->worst_found < 0) return;
   fprintf(out, "expected  ");
@@ -174,7 +194,9 @@ void metrics_print_json(FILE *out, const metrics *m, const shape_metrics *shapes
     print_json_text(out, m->part_names[k]);
     fprintf(out, ":%.6g,", m->mae_px[k]);
   }
-  fprintf(out, "\"total\":%.6g},\"jitter_px\":%.6g", m->mae_total_px, m->jitter_px);
+  fprintf(out, "\"total\":%.6g},\"rmse_px\":%.6g,\"jitter_px\":%.6g", m->mae_total_px, m->rmse_px, m->jitter_px);
+  if (m->held_px >= 0) fprintf(out, ",\"held_px\":%.6g", m->held_px);
+  if (m->jumps_percent >= 0) fprintf(out, ",\"jumps_percent\":%.6g", m->jumps_percent);
   if (shapes != NULL) shape_metrics_print_json(out, shapes);
   for (int b = 0; m->worst_found >= 0 && b < METRICS_BINS; b++)
     fprintf(out, "%s{\"expected_px\":%.6g,\"actual_px\":%.6g,\"points\":%zu}", b ? "," : ",\"reliability\":[",

@@ -17,13 +17,20 @@ typedef struct metrics_bin {
   size_t points;
 } metrics_bin;
 
+static const double METRICS_HELD = 0.3, METRICS_JUMP = 0.02;
+
 typedef struct metrics {
   size_t frames, failed;             /* evaluated; without a prediction */
   double nme_percent;                /* mean over frames of: mean point distance / distance of the two anchors, percent */
   double fr10_percent;               /* share of frames with that above 10 % */
   double mae_px[ROTO_MAX_LANDMARKS]; /* per part: mean over valid landmarks and frames of |dx| + |dy|, pixels of the frame */
   double mae_total_px;               /* sum over the parts, as in the paper's tables */
+  double rmse_px;   /* RMS over points and frames of the distance */
   double jitter_px; /* RMS over points and consecutive frames of a shot of the change of the error; 0 without any */
+  double held_px;   /* the same where the truth moves by less than METRICS_HELD pixels: poses that are held; -1 without any */
+  double jumps_percent; /* how much of the truth's way is found in the same frame, where it moves by more than METRICS_JUMP of
+                         * NME's unit from one frame to the next (blinks, new poses): sum of the ways' products over that of the
+                         * true ways' squares; -1 without any */
   metrics_bin bins[METRICS_BINS]; /* by expected error, ascending, equally many points each; after metrics_rely */
   double worst_found;     /* percent of the worst tenth of frames that are in the fifth of the least confidence; -1: unknown */
   const char *anchors[2]; /* names of the landmarks whose distance is NME's unit */

@@ -291,6 +291,7 @@ static int make_model(run *r, unsigned char **bytes, size_t *size, char *message
   memcpy(e.mean, r->mean, sizeof r->mean);
   memcpy(e.scale, r->scale, sizeof r->scale);
   int status = export_model(&r->net, r->opt.averaged, &r->ch, &e, bytes, size, message);
+  if (status == 0 && r->o->finetune != NULL) status = finetune_keep_shapes(&r->trunk.file, bytes, size, message);
   free(picture);
   if (status == 0 && r->o->second != NULL) status = join_looks(r, bytes, size, message);
   return status;

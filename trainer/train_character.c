@@ -11,6 +11,7 @@
 #include "../tools/cli.h"
 #include "../tools/model_file.h"
 #include "evaluate.h"
+#include "finetune.h"
 #include "report.h"
 #include "shape_model.h"
 #include "train.h"
@@ -172,7 +173,10 @@ static void keep(const job *j, const char *ending) {
 int character_main(int argc, char **argv) {
   job j = {0};
   char message[MESSAGE_SIZE];
+  const char *finetune = NULL; /* an option of its own command */
   int threads = cli_default_threads();
+  for (int i = 1; i < argc; i++)
+    if (strncmp(argv[i], "--finetune", 10) == 0) return finetune_main(argc, argv);
   j.train = train_defaults();
   j.shapes = shape_defaults();
   j.hold_out = "";
@@ -186,6 +190,7 @@ int character_main(int argc, char **argv) {
       {"--backgrounds", CLI_STRING, &j.train.backgrounds, "DIR", "pictures to put behind the puppet in training"},
       {"--net", CLI_STRING, &j.train.net, "NET", "landmark network (default small)"},
       {"--from", CLI_STRING, &j.train.from, "FILE", "start from the trunk of this model"},
+      {"--finetune", CLI_STRING, &finetune, "FILE", "adapt this model to a shot instead of training one: --finetune FILE --help"},
       {"--epochs", CLI_INTEGER, &j.train.epochs, "N", "passes of the landmark training over the data (default 100)"},
       {"--batch", CLI_INTEGER, &j.train.batch, "N", "samples a step of the landmark training (default 32)"},
       {"--shape-steps", CLI_INTEGER, &j.shapes.steps, "N", "training steps of each shape network (default 2000)"},
@@ -201,7 +206,8 @@ int character_main(int argc, char **argv) {
       "DATA -o MODEL.roto",
       "Everything a shot needs in one command: trains landmarks and shapes on a folder of annotated shots, "
       "calibrates, tests, measures on a shot left out, and writes the model and a report.",
-      "roto-train character shots --backgrounds plates -o puppet.roto",
+      "roto-train character shots --backgrounds plates -o puppet.roto\n"
+      "  roto-train character --finetune puppet.roto --from sh010.roto.json -o sh010.roto   # after an artist fixed frames",
       options,
       sizeof options / sizeof *options};
   if (cli_parse(&command, argc, argv) != 1) cli_usage(&command, "expected one folder of shots");
