@@ -12,7 +12,7 @@ passed=0
 failed=0
 skipped=0
 work=$(mktemp -d)
-trap 'rm -rf "$work"' EXIT
+trap 'umount "$work/disk" 2>/dev/null; rm -rf "$work"' EXIT
 chmod 755 "$work"
 cd "$work" || exit 1
 unset CUE_THREADS SLURM_CPUS_PER_TASK NSLOTS OMP_NUM_THREADS
@@ -52,10 +52,14 @@ run() { echo "$roto" run plate/sh.####.ppm --model model.roto --crop 2,2,12,12; 
 
 # Shards.
 expect 0 '10 frames' $(run) --smooth full -o whole.roto.json
-for i in 1 2 3; do expect 0 'frames, 2 points' $(run) --shard $i/3 -o part.$i.roto.json; done
+for i in 1 2 3; do expect 0 'frames, 2 points' $(run) --shard $i/3 --smooth full -o part.$i.roto.json; done
+if grep -q '"smoothed"' part.1.roto.json; then fail 'a part of a shot was smoothed'; else pass; fi
 expect 0 '10 frames, from 3 documents' "$roto" merge part.2.roto.json part.1.roto.json part.3.roto.json --smooth full -o joined.roto.json
 same joined.roto.json whole.roto.json
 expect 0 '10 frames, from 3 documents' "$roto" merge part.*.roto.json --smooth full -o joined.roto.json
+same joined.roto.json whole.roto.json
+for i in 1 2 3; do expect 0 'frames, 2 points' $(run) --shard $i/3 -o still.$i.roto.json; done # motion is left to merge
+expect 0 '10 frames, from 3 documents' "$roto" merge still.*.roto.json --smooth full -o joined.roto.json
 same joined.roto.json whole.roto.json
 sed '0,/"x": [-0-9.]*\(.*\)"smoothed"/s//"x": 7.125\1"artist"/' whole.roto.json >joined.roto.json
 expect 0 '10 frames' "$roto" merge part.*.roto.json --smooth full -o joined.roto.json
@@ -85,6 +89,15 @@ cp alien.roto.json other.roto.json
 expect 3 'other.roto.json: is of another plate.*cannot go on' $(run) --skip-existing -o other.roto.json
 same other.roto.json alien.roto.json
 expect 3 'made with --input-transfer srgb.*cannot go on' $(run) --skip-existing --input-transfer raw -o doc.roto.json
+
+# A document from another plate: without an artist's work it is of no use and replaced; with it, it is kept and the run refuses.
+sed 's/"predicted"/"artist"/' alien.roto.json >other.roto.json
+cp other.roto.json kept.roto.json
+expect 5 'other.roto.json: holds [0-9]* points or shapes set by an artist, but for another plate; write to another file' \
+  $(run) -o other.roto.json
+same other.roto.json kept.roto.json
+expect 5 'other.roto.json: holds .* another plate' "$roto" merge part.1.roto.json -o other.roto.json
+same other.roto.json kept.roto.json
 
 # Threads.
 threads() { # NUMBER COMMAND...
@@ -134,8 +147,25 @@ if [ $? = 5 ] && grep -q '^ERROR: doc.roto.json: cannot write it: File too large
 same doc.roto.json whole.roto.json
 no_leftovers
 limited $(run) --range 1003 --preview views -o small.roto.json >/dev/null 2>err
-if [ $? = 5 ] && [ ! -e small.roto.json ]; then pass; else fail 'a preview that does not fit'; fi
+if [ $? = 5 ] && [ ! -e small.roto.json ]; then pass; else fail 'a document that does not fit, with previews'; fi
 no_leftovers
+# The same on a disk of its own, filled to the last page.
+mkdir disk
+if [ "$(id -u)" = 0 ] && mount -t tmpfs -o size=128k tmpfs disk 2>/dev/null; then
+  cp whole.roto.json disk/doc.roto.json
+  dd if=/dev/zero of=disk/filler bs=4096 2>/dev/null
+  expect 5 'disk/.*No space left' $(run) --range 1003 -o disk/doc.roto.json
+  same disk/doc.roto.json whole.roto.json
+  truncate -s -8192 disk/filler
+  expect 5 'No space left.*|previews' $(run) --preview disk/views --sheet disk/sheet.png -o previewed.roto.json
+  for file in $(find disk -name '*.png'); do
+    if [ "$(tail -c 8 "$file" | head -c 4)" = IEND ]; then pass; else fail "$file is not whole"; fi
+  done
+  no_leftovers
+  umount disk
+else
+  skip 'a small disk of its own needs root'
+fi
 
 # A damaged frame in the middle.
 cp plate/sh.1005.ppm good.ppm
@@ -167,20 +197,32 @@ if [ "$(grep -c '"frame"' doc.roto.json)" = 12 ]; then pass; else fail "$(grep -
 if grep -q '"x": 7.125.*artist' doc.roto.json; then pass; else fail "the artist's point is lost"; fi
 no_leftovers
 
-# A stop in the middle of previews leaves whole files only.
-mkfifo plate/sh.4001.ppm
-$(run) --range 1000-1009,4001 --threads 1 --preview stopped -o stopped.roto.json >out 2>err &
-process=$!
-sleep 0.3
-kill -TERM $process
-timeout 20 sh -c 'cat good.ppm >plate/sh.4001.ppm'
-wait $process
-if [ $? = 143 ]; then pass; else fail 'SIGTERM must end with 143'; fi
+# A stop in the middle leaves no document; a stop in the middle of previews a whole one, and whole pictures.
+stop() { # HOW OFTEN the last frame is to be read
+  rm -f plate/sh.4001.ppm
+  mkfifo plate/sh.4001.ppm
+  $(run) --range 1000-1009,4001 --threads 1 --preview stopped -o stopped.roto.json >out 2>err &
+  process=$!
+  sleep 0.3
+  [ "$1" = 1 ] || { timeout 20 sh -c 'cat good.ppm >plate/sh.4001.ppm' && sleep 0.3; }
+  kill -TERM $process
+  timeout 20 sh -c 'cat good.ppm >plate/sh.4001.ppm'
+  wait $process
+  if [ $? = 143 ]; then pass; else fail 'SIGTERM must end with 143'; fi
+  no_leftovers
+}
+stop 1
 if [ -e stopped.roto.json ]; then fail 'a stopped run wrote a document'; else pass; fi
-no_leftovers
+stop 2
+if [ "$(grep -c '"frame"' stopped.roto.json)" = 11 ]; then pass; else fail 'a run stopped at its previews has no document'; fi
 for file in stopped/*.png; do
   if [ "$(tail -c 8 "$file" | head -c 4)" = IEND ]; then pass; else fail "$file is not whole"; fi
 done
+rm plate/sh.4001.ppm stopped/sh.1004.png
+cp stopped/sh.1003.png kept.png
+expect 0 'has all frames already' $(run) --range 1000-1009 --skip-existing --preview stopped -o stopped.roto.json # goes on
+if [ "$(ls stopped/sh.100?.png | wc -l)" = 10 ]; then pass; else fail 'previews that were not there are not drawn'; fi
+same stopped/sh.1003.png kept.png
 
 echo "test_farm: $passed passed, $failed failed, $skipped skipped"
 [ $failed = 0 ]
