@@ -82,7 +82,7 @@ for i in $(seq 90); do
 done
 check 'the joined document' test -s farm.roto.json
 check 'three shards' test -s farm.1of3.roto.json -a -s farm.2of3.roto.json -a -s farm.3of3.roto.json
-"$build/roto" run "$plate" --model "$root/demo/puppet.roto" --crops shot/crop.json -o single.roto.json >single.log
+"$build/roto" run "$plate" --model "$root/demo/puppet.roto" --crops shot/crop.json --smooth full -o single.roto.json >single.log
 check 'the same as a single run' cmp farm.roto.json single.roto.json
 check 'progress in the logs' grep -q '^Progress: 100%' logs/roto.*_1.log
 check 'threads from SLURM_CPUS_PER_TASK' grep -q '1 thread' logs/roto.*_1.log

@@ -70,6 +70,11 @@ for threads in 1 3; do
   same threads$threads.roto.json first.roto.json
 done
 
+# Parts of the shot, joined, are the shot: points and shapes.
+for i in 1 2 3; do works 'frames, 27 points' $(run part.$i.roto.json) --shard $i/3; done
+works '16 frames, from 3 documents' "$roto" merge part.*.roto.json --smooth full --model "$model" -o joined.roto.json
+same joined.roto.json first.roto.json
+
 # Frames worth a look: as many as asked for, each once, the worst first, none beside one that was just worked on.
 works '"suggestions":\[\{"frame":' "$roto" suggest first.roto.json --top 4 --json
 tr '{' '\n' <out | sed -n 's/^"frame":\([0-9]*\),"score":\([0-9.e+-]*\),.*"reason":"[^"]*px.*/\1 \2/p' >list
@@ -99,6 +104,35 @@ for command in smooth run; do
   works '16 frames' $(run edited.roto.json)
 done
 
+# An artist draws a shape, 5 pixels below where it was found: it stays to the last digit, its landmarks are the artist's, and the
+# shapes around it follow, the nearer the more.
+shape() { # FRAME FILE: the line of the left eyebrow
+  awk -v frame="\"frame\": $1," 'index($0, "{\"frame\": ") {at = index($0, frame) > 0} at && /"left_eyebrow": {/' "$2"
+}
+lower='{rest = $0; $0 = ""
+  while (match(rest, /\],\[[-0-9.,]+\]\]/)) {
+    split(substr(rest, RSTART + 3, RLENGTH - 5), y, ",")
+    $0 = $0 substr(rest, 1, RSTART + 2) sprintf("%.3f,%s,%.3f,%s]]", y[1] + 5, y[2], y[3] + 5, y[4])
+    rest = substr(rest, RSTART + RLENGTH)
+  }
+  $0 = $0 rest
+  sub(/"predicted"/, "\"artist\"")}'
+drawn=$(shape 8 first.roto.json | awk "$lower {print}")
+awk -v frame='"frame": 8,' "index(\$0, \"{\\\"frame\\\": \") {at = index(\$0, frame) > 0} at && /\"left_eyebrow\": {/ $lower {print}" first.roto.json >drawn.roto.json
+differ drawn.roto.json first.roto.json
+works '16 frames, [0-9]* points set' "$roto" smooth drawn.roto.json --model "$model"
+for command in smooth run; do
+  if [ -n "$drawn" ] && [ "$(shape 8 drawn.roto.json)" = "$drawn" ]; then pass; else fail "after $command the artist's shape is another"; fi
+  point 8 18 drawn.roto.json >line # the left end of the brow
+  if grep -q '"origin": "artist"' line; then pass; else fail "after $command a landmark of the artist's shape is $(cat line)"; fi
+  height() { shape "$1" "$2" | grep -o '\],\[[-0-9.]*' | tr -d '],[' | awk '{sum += $1} END {printf "%.3f", sum / NR}'; }
+  near=$(echo "$(height 9 drawn.roto.json) $(height 9 first.roto.json)" | awk '{print $1 - $2}')
+  far=$(echo "$(height 0 drawn.roto.json) $(height 0 first.roto.json)" | awk '{print $1 - $2}')
+  compare "$near" '>' 1 "after $command, how far the next frame's shape followed"
+  compare "$far" '<' "$near" "after $command, how far the first frame's shape followed"
+  works '16 frames' $(run drawn.roto.json)
+done
+
 # A few frames corrected, of a puppet the model never saw: it adapts to the shot, and is better on the others too.
 "$train" demo -o other --frames 12 --seed 77 --size 480x360 --variants 5 >/dev/null || fail 'the other shot cannot be rendered'
 awk 'index($0, "{\"frame\": ") {split($0, at, /[:,]/); keep = at[2] % 4 == 1} {if (!keep) gsub(/"origin": "artist"/, "\"origin\": \"predicted\""); print}' \
@@ -106,7 +140,10 @@ awk 'index($0, "{\"frame\": ") {split($0, at, /[:,]/); keep = at[2] % 4 == 1} {i
 mkdir rest
 for frame in 000 003 004 007 008 011; do ln other/*-frame$frame.* rest; done
 cp other/character.json rest
-works '3 frames with an artist' "$train" landmarks --finetune "$model" --from other.roto.json -o other.roto --epochs 2 --batch 8
+works '3 frames with an artist' "$train" character --finetune "$model" --from other.roto.json -o other.roto --epochs 2 --batch 8 --threads 1
+if grep -q 'RMSE on the 3 corrected frames' out; then pass; else fail "character --finetune does not say what it did"; fi
+works 'left_eye: closed, 6 vertices, drawn' "$roto" model info other.roto
+works 'agrees' "$roto" model selftest other.roto
 works 'nme_percent' "$train" eval --model "$model" --data rest --json
 cp out before.json
 works 'nme_percent' "$train" eval --model other.roto --data rest --json

@@ -10,6 +10,7 @@
 #include "dejitter.h"
 #include "document.h"
 #include "image_file.h"
+#include "shapes.h"
 
 /* Ends the process unless the documents are of one plate, read in one way, and no frame is in both. */
 static void check_alike(const document *a, const document *b, const char *b_path) {
@@ -29,20 +30,21 @@ static void check_alike(const document *a, const document *b, const char *b_path
 }
 
 int merge_main(int argc, char **argv) {
-  const char *output = NULL, *smooth_name = NULL;
+  const char *output = NULL, *smooth_name = NULL, *model = NULL;
   int threads = cli_default_threads();
   char message[MESSAGE_SIZE];
   const cli_option table[] = {
       {"-o", CLI_STRING, &output, "FILE", "the document of the whole shot; an artist's edits in it are kept"},
       {"--smooth", CLI_STRING, &smooth_name, "MODE",
-       "full, causal, or off (default)"},
+       "full, causal, or off (default): as the shards were run"},
+      {"--model", CLI_STRING, &model, "FILE", "draw the shapes of this model anew, through the smoothed points"},
       {"--threads", CLI_INTEGER, &threads, "N", "threads for the optical flow (default: all, or what the farm grants)"},
   };
   const cli_command command = {
       "roto merge",
       "SHARD.roto.json... -o FILE",
       "Joins the documents that roto run --shard wrote into one of the whole shot, and smooths it over time if asked to.",
-      "roto merge sh010.*of4.roto.json -o sh010.roto.json",
+      "roto merge sh010.*of4.roto.json --smooth full --model puppet.roto -o sh010.roto.json",
       table,
       sizeof table / sizeof *table};
   document whole, other;
@@ -70,14 +72,9 @@ int merge_main(int argc, char **argv) {
   }
   if (smooth != DEJITTER_OFF) dejitter_track(&whole, threads, NULL);
   if (smooth != DEJITTER_OFF && dejitter_smooth(&whole, smooth, message)) cli_fail(EXIT_FAILED, "%s", message);
+  if (smooth != DEJITTER_OFF || model) shapes_follow(&whole, output, model);
   if (document_write(output, &whole, message)) cli_fail(EXIT_WRITE, "%s", message);
   document_unlock(lock);
-  size_t drawn = 0;
-  for (size_t t = 0; t < whole.frame_count; ++t)
-    for (size_t k = 0; k < whole.shape_count; ++k)
-      drawn += whole.frames[t].shapes[k].vertex_count && whole.frames[t].shapes[k].origin != ORIGIN_ARTIST;
-  if (drawn && smooth != DEJITTER_OFF)
-    fprintf(stderr, "WARNING: %zu shapes are where they were; roto shapes draws them anew through the points\n", drawn);
   printf("%s: %zu frames, from %d documents\n", output, whole.frame_count, count);
   document_free(&whole);
   return EXIT_DONE;

@@ -226,7 +226,6 @@ static void run_frame(run_job *job, size_t index, run_lane *lane) {
     frame->points[i].confidence = (double)points[i].confidence;
     frame->points[i].error = (double)points[i].error;
   }
-  shapes_predict(&job->doc, job->model.model, lane->session, frame);
   settle_links(job, index, &image);
   image_free(&image);
 }
@@ -331,19 +330,18 @@ static int by_number(const void *a, const void *b) {
 static void settle_points(run_job *job, const document *older, dejitter_mode smooth, size_t *kept) {
   char message[MESSAGE_SIZE];
   document *doc = &job->doc;
-  roto_session *session = NULL;
   size_t count = doc->frame_count;
-  if (!older && smooth == DEJITTER_OFF) return;
   document_frame *done = (document_frame *)cli_alloc(count, sizeof *done); /* what this run did, by number */
   memcpy(done, doc->frames, count * sizeof *done);
   if (older && document_merge(doc, older, job->options->output, kept, message)) cli_fail(EXIT_WRITE, "%s", message);
+  document_settle_points(doc);
   if (smooth != DEJITTER_OFF) dejitter_track(doc, job->options->threads, NULL);
   if (smooth != DEJITTER_OFF && dejitter_smooth(doc, smooth, message)) cli_fail(EXIT_FAILED, "%s", message);
-  if (shapes_session(doc, job->model.model, &session)) cli_fail(EXIT_FAILED, "out of memory");
+  unsigned char *which = (unsigned char *)cli_alloc(doc->frame_count, 1);
   for (size_t i = 0; i < doc->frame_count; ++i)
-    if (smooth != DEJITTER_OFF || bsearch(&doc->frames[i], done, count, sizeof *done, by_number))
-      shapes_predict(doc, job->model.model, session, &doc->frames[i]);
-  roto_session_free(session);
+    which[i] = smooth != DEJITTER_OFF || bsearch(&doc->frames[i], done, count, sizeof *done, by_number);
+  if (shapes_draw(doc, job->model.model, which, NULL)) cli_fail(EXIT_FAILED, "out of memory");
+  free(which);
   free(done);
 }
 
@@ -546,6 +544,7 @@ int run_main(int argc, char **argv) {
   document_init(&job.doc, job.model.model, job.plate.frames.pattern);
   check_output(options.output);
   if (options.sheet) check_output(options.sheet);
+  if (options.preview) cli_make_folder(options.preview);
   document older;
   int has_older = !access(options.output, F_OK);
   if (has_older && document_read(options.output, &older, message))

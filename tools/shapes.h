@@ -8,11 +8,14 @@
 /* Fails if the model draws no shapes, or its landmarks are not the document's. */
 int shapes_check(const document *doc, const roto_model *model, const char *path, char *message);
 
-/* A session for the document's plate, whose pixels may not be square.  -1: out of memory. */
-int shapes_session(const document *doc, const roto_model *model, roto_session **session);
+/* Draw the shapes of a document through its points, in all frames or in those that `which` marks.  What an artist drew stays, and
+ * so do feather, width and visibility of what was there.  How an artist's shape differs from the one the model draws through the
+ * same points carries over to the frames around it, less with every frame, and not over a cut.  *drawn, if not NULL, receives
+ * how many shapes were drawn.  Fails only without memory. */
+int shapes_draw(document *doc, const roto_model *model, const unsigned char *which, size_t *drawn);
 
-/* Draw the shapes of one frame through its points.  What an artist drew stays, and so do feather, width and visibility of what was
- * there.  Returns how many shapes were drawn.  Any thread, each with its own session. */
-size_t shapes_predict(const document *doc, const roto_model *model, roto_session *session, document_frame *frame);
+/* The same for a command that takes a document and, if it is to follow its points, the model's file: without one (NULL) the shapes
+ * that stay behind are counted on stderr.  Ends the process if the model is none for the document. */
+void shapes_follow(document *doc, const char *path, const char *model_path);
 
 #endif

@@ -1,16 +1,18 @@
-/* `roto smooth`: a document smoothed anew, after an artist fixed points: no model runs. */
+/* `roto smooth`: a document smoothed anew, after an artist fixed points: no model looks at the plate again. */
 
 #include "cli.h"
 #include "commands.h"
 #include "dejitter.h"
+#include "shapes.h"
 
 int smooth_main(int argc, char **argv) {
-  const char *mode_name = "full", *output = NULL;
+  const char *mode_name = "full", *model = NULL, *output = NULL;
   int threads = cli_default_threads(), json = 0;
   char message[MESSAGE_SIZE];
   const cli_option options[] = {
       {"--smooth", CLI_STRING, &mode_name, "MODE",
        "full (default), causal (no frame sees a later one), or off: the raw points"},
+      {"--model", CLI_STRING, &model, "FILE", "draw the shapes of this model anew, through the smoothed points"},
       {"-o", CLI_STRING, &output, "FILE", "where to write (default: the document itself)"},
       {"--threads", CLI_INTEGER, &threads, "N", "threads (default: all, or what the farm grants)"},
       {"--json", CLI_FLAG, &json, NULL, "print the result as JSON"},
@@ -18,10 +20,10 @@ int smooth_main(int argc, char **argv) {
   const cli_command command = {
       "roto smooth",
       "SHOT.roto.json",
-      "Smooths the points of a document over time, without the model: what it found is in the document.\n"
-      "Points an artist set stay where they are and pull their neighbours.  The plate is read only where\n"
-      "a point was moved, or where its motion is not known yet.",
-      "roto smooth sh010.roto.json",
+      "Smooths the points of a document over time: what the model found is in the document, so it does not look\n"
+      "at the plate again.  Points an artist set, and those of shapes an artist drew, stay where they are and\n"
+      "pull their neighbours.  The plate is read only where a point was moved, or where its motion is not known.",
+      "roto smooth sh010.roto.json --model puppet.roto",
       options,
       sizeof options / sizeof *options};
   dejitter_mode mode;
@@ -38,14 +40,9 @@ int smooth_main(int argc, char **argv) {
     for (size_t i = 0; i < doc.point_count; ++i) fixed += doc.frames[t].points[i].origin == ORIGIN_ARTIST;
   if (mode != DEJITTER_OFF) dejitter_track(&doc, threads, &unread);
   if (dejitter_smooth(&doc, mode, message)) cli_fail(EXIT_FAILED, "%s: %s", argv[0], message);
+  shapes_follow(&doc, argv[0], model);
   if (document_write(output, &doc, message)) cli_fail(EXIT_WRITE, "%s", message);
   document_unlock(lock);
-  size_t drawn = 0;
-  for (size_t t = 0; t < doc.frame_count; ++t)
-    for (size_t k = 0; k < doc.shape_count; ++k)
-      drawn += doc.frames[t].shapes[k].vertex_count && doc.frames[t].shapes[k].origin != ORIGIN_ARTIST;
-  if (drawn)
-    fprintf(stderr, "WARNING: %zu shapes are where they were; roto shapes draws them anew through the points\n", drawn);
   if (unread)
     fprintf(stderr, "WARNING: %zu frames of the plate could not be read; nothing connects them to their neighbours\n", unread);
   if (json) {

@@ -18,13 +18,14 @@ def main(show, shot, shards, model, crops, out, *frames):
     job = outline.Outline("roto", shot=shot, show=show)
     find = Shell(
         "find",
-        command=["roto", "run", *frames, "--model", model, "--crops", crops, "--skip-existing", "--shard", f"#IFRAME#/{shards}",
-                 "-o", f"{part}.#IFRAME#of{shards}.roto.json"],
+        command=["roto", "run", *frames, "--model", model, "--crops", crops, "--smooth", "full", "--skip-existing",
+                 "--shard", f"#IFRAME#/{shards}", "-o", f"{part}.#IFRAME#of{shards}.roto.json"],
         range=f"1-{shards}", threads=2, threadable=True,
     )
     join = Shell(
         "join",
-        command=["roto", "merge", *(f"{part}.{i}of{shards}.roto.json" for i in range(1, int(shards) + 1)), "-o", out],
+        command=["roto", "merge", *(f"{part}.{i}of{shards}.roto.json" for i in range(1, int(shards) + 1)),
+                 "--smooth", "full", "--model", model, "-o", out],
         range="1-1",
     )
     job.add_layer(find)
