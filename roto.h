@@ -433,7 +433,8 @@ typedef struct roto_flow {
 } roto_flow;
 
 /* Follow points (pixels of the frame) from one frame to another.  `guesses`: where they may be, NULL: where they were.  Brightness
- * and contrast may change.  Motion of up to about a tenth of the region is found.  Allocates nothing; any thread. */
+ * and contrast may change.  Motion of up to about a tenth of the region is found.  The pyramids' scales, side of the region over
+ * longest_side, must be equal or differ by a power of two: they meet at the coarser one's.  Allocates nothing; any thread. */
 ROTO_API roto_status roto_find_flow(const roto_pyramid *from, const roto_pyramid *to, const float (*points)[2],
                                     const float (*guesses)[2], size_t count, roto_flow *flows);
 
@@ -6143,11 +6144,11 @@ static void rotoi_subtract(float *v, float k, const float *a) {
 
 /* One level: from (x, y) of `from` to (*u, *v) of `to`, a guess that is improved.  0 if the patch leaves a picture or holds
  * nothing to hold on to; *u and *v are untouched then. */
-static int rotoi_align(const roto_pyramid *from, const roto_pyramid *to, int level, float x, float y, float *u, float *v,
-                       float covariance[3], float *residual) {
+static int rotoi_align(const roto_pyramid *from, const roto_pyramid *to, int from_level, int to_level, float x, float y,
+                       float *u, float *v, float covariance[3], float *residual) {
   enum { WIDE = ROTOI_PATCH + 2 };
   float wide[WIDE * WIDE], patch[ROTOI_PATCH_SIZE], gx[ROTOI_PATCH_SIZE], gy[ROTOI_PATCH_SIZE], e[ROTOI_PATCH_SIZE];
-  if (!rotoi_patch(from, level, x, y, WIDE, wide)) return 0;
+  if (!rotoi_patch(from, from_level, x, y, WIDE, wide)) return 0;
   for (int j = 0; j < ROTOI_PATCH; ++j) {
     const float *row = wide + (j + 1) * WIDE + 1;
     for (int i = 0; i < ROTOI_PATCH; ++i) {
@@ -6169,7 +6170,7 @@ static int rotoi_align(const roto_pyramid *from, const roto_pyramid *to, int lev
   if (!(determinant > 0)) return 0;
   float at_x = *u, at_y = *v;
   for (int step = 0; step < ROTOI_FLOW_STEPS; ++step) {
-    if (!rotoi_patch(to, level, at_x, at_y, ROTOI_PATCH, e)) return 0;
+    if (!rotoi_patch(to, to_level, at_x, at_y, ROTOI_PATCH, e)) return 0;
     rotoi_centre(e);
     float power = rotoi_dot(e, e);
     if (!(power > 1e-6f * (float)ROTOI_PATCH_SIZE)) return 0;
@@ -6196,24 +6197,34 @@ static int rotoi_align(const roto_pyramid *from, const roto_pyramid *to, int lev
   return 1;
 }
 
+/* How many levels of `p` are finer than the finest of the other. */
+static int rotoi_finer_levels(const roto_pyramid *p, const roto_pyramid *other) {
+  int levels = 0;
+  while (levels + 1 < p->count && p->scale * (float)(2 << levels) <= 1.001f * other->scale) ++levels;
+  return levels;
+}
+
 ROTO_API roto_status roto_find_flow(const roto_pyramid *from, const roto_pyramid *to, const float (*points)[2],
                                     const float (*guesses)[2], size_t count, roto_flow *flows) {
   if (!from || !to || (count && (!points || !flows))) return ROTO_ERR_ARGUMENT;
-  int levels = from->count < to->count ? from->count : to->count;
+  int from_skip = rotoi_finer_levels(from, to), to_skip = rotoi_finer_levels(to, from);
+  float from_scale = from->scale * (float)(1 << from_skip), to_scale = to->scale * (float)(1 << to_skip);
+  int levels = from->count - from_skip < to->count - to_skip ? from->count - from_skip : to->count - to_skip;
   for (size_t i = 0; i < count; ++i) {
     roto_flow f = {0, 0, {0, 0, 0}, 0, 0};
-    float px = (points[i][0] - from->x) / from->scale, py = (points[i][1] - from->y) / from->scale; /* level 0 of `from` */
-    float u = ((guesses ? guesses[i][0] : points[i][0]) - to->x) / to->scale;
-    float v = ((guesses ? guesses[i][1] : points[i][1]) - to->y) / to->scale;
+    float px = (points[i][0] - from->x) / from_scale, py = (points[i][1] - from->y) / from_scale; /* of the finest level */
+    float u = ((guesses ? guesses[i][0] : points[i][0]) - to->x) / to_scale;
+    float v = ((guesses ? guesses[i][1] : points[i][1]) - to->y) / to_scale;
     for (int level = levels - 1; level >= 0; --level) {
       float k = 1.0f / (float)(1 << level), lu = u * k, lv = v * k;
-      int found = rotoi_align(from, to, level, px * k, py * k, &lu, &lv, f.covariance, &f.residual);
+      int found =
+          rotoi_align(from, to, level + from_skip, level + to_skip, px * k, py * k, &lu, &lv, f.covariance, &f.residual);
       if (found) u = lu / k, v = lv / k;
       f.found = found; /* the finest level decides */
     }
-    f.x = u * to->scale + to->x;
-    f.y = v * to->scale + to->y;
-    for (int k = 0; k < 3; ++k) f.covariance[k] *= to->scale * to->scale;
+    f.x = u * to_scale + to->x;
+    f.y = v * to_scale + to->y;
+    for (int k = 0; k < 3; ++k) f.covariance[k] *= to_scale * to_scale;
     flows[i] = f;
   }
   return ROTO_OK;
