@@ -85,7 +85,9 @@ int eval_main(int argc, char **argv) {
   char *own = cli_format("%s/character.json", truth);
   if (document_read(argv[0], &doc, message) != 0) cli_fail(EXIT_INPUT, "%s", message);
   if (character_load(template_path != NULL ? template_path : own, &ch, message) != 0) cli_fail(EXIT_INPUT, "%s", message);
-  if (dataset_load(truth, &ch, &ds, message) != 0) cli_fail(EXIT_INPUT, "%s", message);
+  int failed = dataset_load(truth, &ch, &ds, message);
+  dataset_warn(&ds, 0);
+  if (failed) cli_fail(EXIT_INPUT, "%s", message);
   if (doc.point_count != ds.landmark_count)
     cli_fail(EXIT_INPUT, "%s: it has %zu landmarks a frame, %s has %u; they must be of one character", argv[0], doc.point_count,
              truth, ds.landmark_count);

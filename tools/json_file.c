@@ -4,7 +4,6 @@
 
 #include <float.h>
 #include <math.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -68,4 +67,17 @@ void json_print(cJSON *root) {
   puts(text ? text : "null");
   cJSON_free(text);
   cJSON_Delete(root);
+}
+
+void json_print_text(FILE *out, const char *text) {
+  fputc('"', out);
+  for (; *text; text++) {
+    if ((unsigned char)*text < ' ') {
+      fprintf(out, "\\u%04x", (unsigned)*text);
+    } else {
+      if (*text == '"' || *text == '\\') fputc('\\', out);
+      fputc(*text, out);
+    }
+  }
+  fputc('"', out);
 }

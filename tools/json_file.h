@@ -5,6 +5,7 @@
 #define JSON_FILE_H
 
 #include <cjson/cJSON.h>
+#include <stdio.h>
 #include "whole_file.h"
 
 /* Parse a whole file; NULL and a message on failure.  cJSON_Delete the result. */
@@ -15,6 +16,9 @@ int json_write(const char *path, const cJSON *value, char *message);
 
 /* Print a result on stdout as one line and delete it. */
 void json_print(cJSON *value);
+
+/* Print a text as JSON has it, quotes and all: a name may hold anything. */
+void json_print_text(FILE *out, const char *text);
 
 /* 1 if the item is a number that is finite also as a float, and then *value is it; else 0 and *value is untouched.  NULL is
  * no number. */

@@ -135,6 +135,12 @@ static void free_frames(dataset *ds) {
   ds->frame_count = ds->shot_count = 0;
 }
 
+void dataset_warn(const dataset *ds, size_t first) {
+  for (; first < ds->issue_count; ++first)
+    fprintf(stderr, "WARNING: %s: %s%s\n", ds->issues[first].path, ds->issues[first].reason,
+            ds->issues[first].dropped ? " (frame not used)" : "");
+}
+
 void dataset_free(dataset *ds) {
   size_t i;
   free_frames(ds);

@@ -93,6 +93,9 @@ int dataset_cache(dataset *ds, void (*run)(void *user, size_t count, roto_task t
 /* Move all of `more` (left zero) behind what *ds holds; both loaded with the same template.  -1 if memory ran out. */
 int dataset_append(dataset *ds, dataset *more, char *message);
 
+/* Print each entry of the report from number `first` on to stderr, as a warning. */
+void dataset_warn(const dataset *ds, size_t first);
+
 void dataset_free(dataset *ds); /* leaves it zero */
 
 #endif

@@ -1,10 +1,11 @@
 /* The commands around data sets: `roto-train dataset info|crop|import` and `roto-train revectorize`.  All write a folder of shots
- * in the layout of dataset.h with the template beside them, file by file under temporary names, and never over what they read. */
+ * (shot_folder.h). */
 
 #ifndef ROTO_DATASET_TOOLS_H
 #define ROTO_DATASET_TOOLS_H
 
-int dataset_main(int argc, char **argv);
-int revectorize_main(int argc, char **argv);
+int dataset_main(int argc, char **argv);        /* info and crop stand beside it */
+int dataset_import_main(int argc, char **argv); /* dataset_import.c */
+int revectorize_main(int argc, char **argv);    /* revectorize_shots.c */
 
 #endif

@@ -7,6 +7,7 @@
 
 #include "../roto.h"
 #include "../tools/cli.h"
+#include "../tools/model_file.h"
 #include "architectures.h"
 #include "augment_sheet.h"
 #include "dataset_tools.h"
@@ -151,14 +152,11 @@ static int eval_main(int argc, char **argv) {
   if (model_path == NULL || data == NULL) cli_usage(&command, "--model and --data are needed");
 
   compute *cp = start_compute(threads, isa);
-  roto_model *model;
-  roto_error error = {0};
-  roto_options open_options = {0};
-  open_options.error = &error;
-  for (int i = ROTO_ISA_SCALAR; isa != NULL && i <= ROTO_ISA_AVX512; i++)
-    if (strcmp(isa, roto_isa_name((roto_isa)i)) == 0) open_options.max_isa = (roto_isa)i;
-  roto_status opened = roto_open_file(model_path, &open_options, &model);
-  if (opened != ROTO_OK) cli_fail(EXIT_MODEL, "%s: %s (rule %u)", model_path, roto_status_text(opened), error.rule);
+  model_file file;
+  roto_isa max_isa = ROTO_ISA_AUTO;
+  if (isa != NULL) model_parse_isa(isa, &max_isa);
+  if (model_open(model_path, max_isa, &file, message) != 0) cli_fail(EXIT_MODEL, "%s", message);
+  const roto_model *model = file.model;
 
   character ch;
   char *own = cli_format("%s/character.json", data);
@@ -176,7 +174,7 @@ static int eval_main(int argc, char **argv) {
 
   dataset ds;
   int failed = dataset_load(data, &ch, &ds, message);
-  for (size_t i = 0; i < ds.issue_count; i++) fprintf(stderr, "WARNING: %s: %s\n", ds.issues[i].path, ds.issues[i].reason);
+  dataset_warn(&ds, 0);
   if (failed) cli_fail(EXIT_INPUT, "%s", message);
   roto_rect *crops = NULL;
   if (strcmp(crop, "landmarks") != 0) {
@@ -219,7 +217,7 @@ static int eval_main(int argc, char **argv) {
   free(crops);
   dataset_free(&ds);
   character_free(&ch);
-  roto_close(model);
+  model_close(&file);
   compute_free(cp);
   return status;
 }

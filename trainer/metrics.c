@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "../tools/cli.h"
+#include "../tools/json_file.h"
 
 /* What is summed over points valid in two consecutive frames. */
 typedef struct changes {
@@ -40,6 +41,7 @@ metrics metrics_compute(const character *ch, const dataset *ds, const float *pre
   double squares = 0;
   changes c = {0};
   m.worst_found = -1;
+  m.unusable = ds->dropped_count;
   m.part_count = ch->part_count;
   for (uint32_t k = 0; k < m.part_count; k++) m.part_names[k] = ch->parts[k].name;
   for (int k = 0; k < 2; k++) m.anchors[k] = ch->landmarks[ch->anchors[k]].name;
@@ -150,7 +152,9 @@ void metrics_rely(metrics *m, const dataset *ds, const float *predicted, const r
 }
 
 void metrics_print(FILE *out, const metrics *m, const shape_metrics *shapes) {
-  fprintf(out, "frames    %zu (%zu failed)\n", m->frames, m->failed);
+  fprintf(out, "frames    %zu (%zu failed", m->frames, m->failed);
+  if (m->unusable > 0) fprintf(out, ", %zu more not usable", m->unusable);
+  fputs(")\n", out);
   fprintf(out, "NME       %.3f %% of the distance from %s to %s; %.2f %% of the frames above 10 %%\n", m->nme_percent,
           m->anchors[0], m->anchors[1], m->fr10_percent);
   fprintf(out, "MAE       %.3f px total (|dx|+|dy|, summed over the parts:", m->mae_total_px);
@@ -169,29 +173,16 @@ void metrics_print(FILE *out, const metrics *m, const shape_metrics *shapes) {
           m->worst_found);
 }
 
-void print_json_text(FILE *out, const char *text) {
-  fputc('"', out);
-  for (; *text; text++) {
-    if ((unsigned char)*text < ' ') {
-      fprintf(out, "\\u%04x", (unsigned)*text);
-    } else {
-      if (*text == '"' || *text == '\\') fputc('\\', out);
-      fputc(*text, out);
-    }
-  }
-  fputc('"', out);
-}
-
 void metrics_print_json(FILE *out, const metrics *m, const shape_metrics *shapes) {
-  fprintf(out, "{\"frames\":%zu,\"failed\":%zu,\"nme_percent\":%.6g,\"fr10_percent\":%.6g,\"anchors\":[", m->frames, m->failed,
-          m->nme_percent, m->fr10_percent);
+  fprintf(out, "{\"frames\":%zu,\"failed\":%zu,\"unusable\":%zu,\"nme_percent\":%.6g,\"fr10_percent\":%.6g,\"anchors\":[",
+          m->frames, m->failed, m->unusable, m->nme_percent, m->fr10_percent);
   for (int k = 0; k < 2; k++) {
     if (k > 0) fputc(',', out);
-    print_json_text(out, m->anchors[k]);
+    json_print_text(out, m->anchors[k]);
   }
   fputs("],\"mae_px\":{", out);
   for (uint32_t k = 0; k < m->part_count; k++) {
-    print_json_text(out, m->part_names[k]);
+    json_print_text(out, m->part_names[k]);
     fprintf(out, ":%.6g,", m->mae_px[k]);
   }
   fprintf(out, "\"total\":%.6g},\"rmse_px\":%.6g,\"jitter_px\":%.6g", m->mae_total_px, m->rmse_px, m->jitter_px);

@@ -21,6 +21,7 @@ static const double METRICS_HELD = 0.3, METRICS_JUMP = 0.02;
 
 typedef struct metrics {
   size_t frames, failed;             /* evaluated; without a prediction */
+  size_t unusable;                   /* left out of the data set, which says why: no annotation that can be read, no picture */
   double nme_percent;                /* mean over frames of: mean point distance / distance of the two anchors, percent */
   double fr10_percent;               /* share of frames with that above 10 % */
   double mae_px[ROTO_MAX_LANDMARKS]; /* per part: mean over valid landmarks and frames of |dx| + |dy|, pixels of the frame */
@@ -49,8 +50,5 @@ void metrics_rely(metrics *m, const dataset *ds, const float *predicted, const r
 /* A table for people, and one object on one line; with figures of shapes where some were compared (NULL: none). */
 void metrics_print(FILE *out, const metrics *m, const struct shape_metrics *shapes);
 void metrics_print_json(FILE *out, const metrics *m, const struct shape_metrics *shapes);
-
-/* A text as JSON has it, quotes and all: a name may hold anything. */
-void print_json_text(FILE *out, const char *text);
 
 #endif

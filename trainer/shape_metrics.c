@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "metrics.h"
+#include "../tools/json_file.h"
 
 int shape_metrics_init(shape_metrics *m, const character *ch) {
   memset(m, 0, sizeof *m);
@@ -287,7 +287,7 @@ void shape_metrics_print_json(FILE *out, const shape_metrics *m) {
   for (uint32_t i = 0; i < m->shape_count; i++) {
     if (m->shapes[i].frames == 0 || !m->shapes[i].closed) continue;
     if (!first) fputc(',', out);
-    print_json_text(out, m->shapes[i].name);
+    json_print_text(out, m->shapes[i].name);
     fprintf(out, ":%.6g", m->shapes[i].iou);
     first = 0;
   }
