@@ -3,7 +3,7 @@
  *
  * Golden networks are filled from a closed formula, so that no weights are stored: golden/make_golden.py says which, and in
  * what layout.  It computed in double; the trainer computes in float.  PyTorch in float is within 4e-7 of a loss, 1.1e-6 of a
- * parameter and 5e-7 of B0's output; the bounds here are ten times those, for sums in another order. */
+ * parameter and the noted drift of a trunk's output; the bounds here are ten times those, for sums in another order. */
 
 #include <math.h>
 #include <stdlib.h>
@@ -14,7 +14,7 @@
 #include "../trainer/loss.h"
 #include "../trainer/optimizer.h"
 #include "check.h"
-#include "golden/efficientnet_b0.h"
+#include "golden/efficientnet.h"
 #include "golden/training.h"
 
 static compute *cp;
@@ -198,35 +198,41 @@ static void fill_picture(network *net, uint64_t stream) {
     for (size_t k = 0; k < 3; k++) net->outputs[0][i * 4 + k] = (real)uniform(stream, i * 3 + k);
 }
 
-static void b0_agrees_with_torchvision(void) {
-  network net;
-  char message[512];
-  uint32_t resolution;
-  CHECK(architecture_build(&net, architecture_text("b0", &resolution), 64, 64, 1, message) == 0);
-  net_finish(&net, 1);
-  fill_all(&net);
-  net_prepare(&net, cp, 1);
-  fill_picture(&net, 1000);
-  net_forward(&net, 0, 0);
-  uint32_t trunk = net_output(&net)->inputs[0];
-  if (net.nodes[trunk].op == NET_OP_DROPOUT) trunk = net.nodes[trunk].inputs[0];
-  CHECK(net.nodes[trunk].h == 2 && net.nodes[trunk].w == 2 && net.nodes[trunk].c == 1280);
-  double worst = 0, sum = 0, squares = 0;
-  for (size_t p = 0; p < 4; p++) {
-    const real *y = net.outputs[trunk] + p * value_stride(1280);
-    for (size_t k = 0; k < 1280; k++) {
-      sum += (double)y[k] / (4 * 1280);
-      squares += (double)y[k] * (double)y[k] / (4 * 1280);
-      if (k % 20 == 0) worst = fmax(worst, fabs((double)y[k] - b0_output[p][k / 20]));
+/* The trunks' outputs at several sizes of the picture: each of B0 to B7 on the best instruction set, B0 on all. */
+static void trunks_agree_with_torchvision(int best) {
+  for (size_t i = 0; i < sizeof efficientnets / sizeof *efficientnets; i++) {
+    enum { VALUES = sizeof efficientnets->values / sizeof *efficientnets->values };
+    const uint32_t h = efficientnets[i].h, w = efficientnets[i].w, c = efficientnets[i].c;
+    network net;
+    char message[512];
+    uint32_t resolution;
+    if (!best && strcmp(efficientnets[i].name, "b0") != 0) continue;
+    const char *text = architecture_text(efficientnets[i].name, &resolution);
+    CHECK(architecture_build(&net, text, efficientnets[i].in_w, efficientnets[i].in_h, 1, message) == 0);
+    net_finish(&net, 1);
+    fill_all(&net);
+    net_prepare(&net, cp, 1);
+    fill_picture(&net, 1000);
+    net_forward(&net, 0, 0);
+    uint32_t trunk = net_output(&net)->inputs[0];
+    if (net.nodes[trunk].op == NET_OP_DROPOUT) trunk = net.nodes[trunk].inputs[0];
+    CHECK(net.nodes[trunk].h == h && net.nodes[trunk].w == w && net.nodes[trunk].c == c);
+    const size_t count = (size_t)h * w * c, stride = count / VALUES;
+    double worst = 0, sum = 0, squares = 0, bound = 10 * efficientnets[i].drift;
+    for (size_t k = 0; k < count; k++) {
+      double y = (double)net.outputs[trunk][k / c * value_stride(c) + k % c];
+      sum += y / (double)count;
+      squares += y * y / (double)count;
+      if (k % stride == 0 && k / stride < VALUES) worst = fmax(worst, fabs(y - efficientnets[i].values[k / stride]));
     }
+    double off = fmax(fabs(sum - efficientnets[i].mean), fabs(sqrt(squares) - efficientnets[i].root_mean_square));
+    printf("  %s at %ux%u: values of size %.1e differ by at most %.1e, mean and size by %.1e; bound %.1e\n",
+           efficientnets[i].name, efficientnets[i].in_w, efficientnets[i].in_h, efficientnets[i].root_mean_square, worst, off,
+           bound);
+    CHECK(worst <= bound && off <= bound);
+    CHECK(bound < 1e-3 * efficientnets[i].root_mean_square); /* or it would bound nothing */
+    net_free(&net);
   }
-  double root = sqrt(squares);
-  printf("  b0: worst difference %.1e, of the mean %.1e, of the root mean square %.1e\n", worst, fabs(sum - b0_mean),
-         fabs(root - b0_root_mean_square));
-  CHECK(worst <= 5e-6);
-  CHECK(fabs(sum - b0_mean) <= 1e-6);
-  CHECK(fabs(root - b0_root_mean_square) <= 1e-6);
-  net_free(&net);
 }
 
 enum { BATCH = 3, POINTS = 4 };
@@ -351,7 +357,7 @@ int main(void) {
     cp = compute_create(1, isa);
     printf("  kernels: %s\n", compute_isa(cp));
     CHECK(strcmp(compute_isa(cp), roto_isa_name((roto_isa)isa)) == 0);
-    b0_agrees_with_torchvision();
+    trunks_agree_with_torchvision(isa == (int)roto_best_isa());
     steps_agree_with_pytorch("Adam", 0, adam_losses, adam_parameters, sizeof adam_parameters / sizeof *adam_parameters);
     steps_agree_with_pytorch("AdamW", 0.5, adamw_losses, adamw_parameters, sizeof adamw_parameters / sizeof *adamw_parameters);
     moving_average_follows();

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Makes training.h and efficientnet_b0.h beside it: what PyTorch computes for networks whose parameters and inputs come from a
+"""Makes training.h and efficientnet.h beside it: what PyTorch computes for networks whose parameters and inputs come from a
 closed formula, so that the tests can fill the same networks and compare.  Needed only to make the files anew; made with Debian
 12's python3-torch 1.13 and python3-torchvision 0.14, in double precision:
 
@@ -144,26 +144,36 @@ def write_training():
             out.write("".join("    {%.15g, %.15g}, /* %s */\n" % (v[1], v[2], v[0]) for v in summary) + "};\n\n")
 
 
-def write_b0():
-    features = torchvision.models.efficientnet_b0().double().features.eval()
-    fill_all(features)
-    x = uniform(1000, 64 * 64 * 3).reshape(1, 64, 64, 3).transpose(0, 3, 1, 2)
-    with torch.no_grad():
-        y = features(torch.from_numpy(x.copy())).permute(0, 2, 3, 1).reshape(4, 1280).numpy()
-        z = features.float()(torch.from_numpy(x.astype(np.float32))).permute(0, 2, 3, 1).reshape(4, 1280).numpy()
-    print(f"b0: mean {y.mean():.3g}, rms {np.sqrt((y * y).mean()):.3g}, PyTorch in float differs by {abs(y - z).max():.1e}")
-    with open(os.path.join(here, "efficientnet_b0.h"), "w") as out:
-        out.write(HEAD % (("EfficientNet-B0 without its classifier, in inference, on a picture of 64 x 64: its output, "
-                           "2 x 2 x 1280.",) + versions))
-        out.write("static const double b0_mean = %.15g, b0_root_mean_square = %.15g;\n\n" % (y.mean(), np.sqrt((y * y).mean())))
-        out.write("/* Every 20th channel of the four pixels. */\n")
-        out.write("static const double b0_output[4][64] = {\n")
-        for row in y:
-            values = ["%.9g," % v for v in row[::20]]
-            lines = [" ".join(values[k:k + 8]) for k in range(0, 64, 8)]
-            out.write("    {" + "\n     ".join(lines).rstrip(",") + "},\n")
+# Sizes at which every stride meets an odd length somewhere, and, for b0, those that are not square either.
+PICTURES = [(0, 64, 64), (0, 97, 61), (0, 33, 224)] + [(k, 49, 35) for k in range(1, 8)]
+VALUES = 96
+
+
+def write_efficientnets():
+    with open(os.path.join(here, "efficientnet.h"), "w") as out:
+        out.write(HEAD % (("EfficientNet-B0 to B7 without their classifiers, in inference, on pictures of several sizes.",) + versions))
+        out.write("static const struct {\n  const char *name;\n  uint32_t in_h, in_w, h, w, c; /* picture and output */\n"
+                  "  double mean, root_mean_square;\n  double drift;      /* largest difference of PyTorch in float */\n"
+                  "  double values[%d]; /* of the output, h w c, evenly spaced from the first on */\n} efficientnets[] = {\n" % VALUES)
+        for k, height, width in PICTURES:
+            # Ours add 1e-5 to the variance in batch norm, as torchvision's b0 to b4 do; its b5 to b7 would add 1e-3.
+            features = getattr(torchvision.models, f"efficientnet_b{k}")().double().features.eval()
+            for module in features.modules():
+                if isinstance(module, torch.nn.BatchNorm2d):
+                    module.eps = 1e-5
+            fill_all(features)
+            x = uniform(1000, height * width * 3).reshape(1, height, width, 3).transpose(0, 3, 1, 2)
+            with torch.no_grad():
+                y = features(torch.from_numpy(x.copy())).permute(0, 2, 3, 1).numpy()
+                z = features.float()(torch.from_numpy(x.astype(np.float32))).permute(0, 2, 3, 1).numpy()
+            _, h, w, c = y.shape
+            drift, rms = abs(y - z).max(), np.sqrt((y * y).mean())
+            print(f"b{k} at {height} x {width}: rms {rms:.3g}, PyTorch in float differs by {drift:.1e}")
+            out.write('    {"b%d", %d, %d, %d, %d, %d, %.15g, %.15g, %.2g,\n     {' % (k, height, width, h, w, c, y.mean(), rms, drift))
+            values = ["%.9g," % v for v in y.reshape(-1)[:: y.size // VALUES][:VALUES]]
+            out.write("\n      ".join(" ".join(values[j:j + 8]) for j in range(0, VALUES, 8)).rstrip(",") + "}},\n")
         out.write("};\n")
 
 
 write_training()
-write_b0()
+write_efficientnets()
