@@ -5,27 +5,14 @@
 # model, and lie where a measurement can lie, is checked here.
 set -u
 
-folder=$(cd "$1" && pwd)
-valid=$(pwd)/model_format/valid
-passed=0
-failed=0
-work=$(mktemp -d)
-trap 'rm -rf "$work"' EXIT
-cd "$work" || exit 1
+. tests/check.sh
+valid=$top/model_format/valid
 
-pass() { passed=$((passed + 1)); }
-fail() {
-  failed=$((failed + 1))
-  echo "FAILED: $*"
-  head -c 2000 out err
-}
 # expect STATUS PATTERN PROGRAM ARGUMENT...: the exit status must be this, stdout and stderr together must match.
 expect() {
   status=$1 pattern=$2 program=$3
   shift 3
-  timeout 60 "$folder/$program" "$@" >out 2>err
-  found=$?
-  if [ $found = "$status" ] && cat out err | grep -Eq -- "$pattern"; then pass; else fail "$program $* (exit status $found, expected $status and '$pattern')"; fi
+  runs "$status" "$pattern" "$build/$program" "$@"
 }
 value() { sed -n 's/.*"'"$1"'":\([-0-9.e+]*\).*/\1/p' out; } # the last one of that name
 # true EXPRESSION: of awk, with @name standing for the number of that name in out.
@@ -61,7 +48,7 @@ expect 0 "\"multiply_adds\":$adds," roto model info "$model" --json
 expect 0 'all steps: .* at their roofs' roto bench "$model" --threads 1 --iterations 3 --profile --isa scalar
 expect 0 '^\{"start_up_ms":' roto bench "$model" --threads 1 --iterations 3 --start-up --json
 true '@start_up_ms >= @min_ms && @min_ms > 0.05 && @min_ms < 5000'
-if "$folder/roto" bench "$model" --threads 1 --once >out 2>err && [ ! -s out ] && [ ! -s err ]; then pass; else fail '--once'; fi
+if "$build/roto" bench "$model" --threads 1 --once >out 2>err && [ ! -s out ] && [ ! -s err ]; then pass; else fail '--once'; fi
 expect 4 'ERROR: nowhere.roto: ' roto bench nowhere.roto --start-up
 expect 1 'ERROR: .*bad.roto: ' roto bench bad.roto --start-up --iterations 1
 expect 0 'ms median' roto bench "$model" --threads 1 --iterations 2 --roofline line.svg
@@ -102,14 +89,12 @@ smaller() { # FILE BYTES
   strip -g -o stripped "$1" && size=$(wc -c <stripped) || size=$(($2 + 1))
   if [ "$size" -le "$2" ]; then pass; else fail "$1 takes $size bytes, at most $2 are promised"; fi
 }
-skipped=0
-if nm "$folder/roto" 2>/dev/null | grep -Eq '__(a|t|ub)san_'; then
-  echo 'skipped: sizes, which sanitizers change'
-  skipped=2
+if nm "$build/roto" 2>/dev/null | grep -Eq '__(a|t|ub)san_'; then
+  skip 'the size of roto.h: sanitizers change it'
+  skip 'the size of the program: sanitizers change it'
 else
-  smaller "$folder/roto.o" 409600
-  smaller "$folder/roto" 3145728
+  smaller "$build/roto.o" 409600
+  smaller "$build/roto" 3145728
 fi
 
-echo "test_bench: $passed passed, $failed failed, $skipped skipped"
-[ $failed = 0 ]
+finish test_bench

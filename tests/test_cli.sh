@@ -5,27 +5,15 @@
 # nothing half-written.  Frames are small PNM files made here; the model is one of model_format/valid.
 set -u
 
-roto=$(cd "$1" && pwd)/roto
-valid=$(pwd)/model_format/valid
-passed=0
-failed=0
-work=$(mktemp -d)
-trap 'rm -rf "$work"' EXIT
-cd "$work" || exit 1
+. tests/check.sh
+roto=$build/roto
+valid=$top/model_format/valid
 
-pass() { passed=$((passed + 1)); }
-fail() {
-  failed=$((failed + 1))
-  echo "FAILED: $*"
-  head -n 5 out err
-}
 # expect STATUS PATTERN ARGUMENT...: run roto; the status must be this, stdout and stderr together must match.
 expect() {
   status=$1 pattern=$2
   shift 2
-  timeout 60 "$roto" "$@" >out 2>err
-  found=$?
-  if [ $found = "$status" ] && cat out err | grep -Eq -- "$pattern"; then pass; else fail "roto $* (exit status $found, expected $status and '$pattern')"; fi
+  runs "$status" "$pattern" "$roto" "$@"
 }
 # refuse STATUS PATTERN ARGUMENT...: the same, on stderr after ERROR:, and no document may be there.
 refuse() {
@@ -33,12 +21,6 @@ refuse() {
   expect "$@"
   if grep -Eq "^ERROR: .*($2)" err; then pass; else fail "no 'ERROR: ...$2' on stderr"; fi
   if [ ! -e doc.roto.json ]; then pass; else fail "a document was left behind: $*"; fi
-}
-holds() { # FILE PATTERN
-  if grep -Eq -- "$2" "$1"; then pass; else fail "$1 does not hold '$2'"; fi
-}
-same() {
-  if cmp -s "$1" "$2"; then pass; else fail "$1 and $2 differ"; fi
 }
 
 # A grey ramp: picture WIDTH HEIGHT FILE
@@ -272,5 +254,4 @@ holds err 'ERROR: stopped by signal 15'
 same doc.roto.json edited.roto.json
 if [ -z "$(find . -name '*.tmp*')" ]; then pass; else fail "temporary files were left: $(find . -name '*.tmp*')"; fi
 
-echo "test_cli: $passed passed, $failed failed, 0 skipped"
-[ $failed = 0 ]
+finish test_cli

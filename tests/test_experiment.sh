@@ -4,26 +4,15 @@
 # The demo's puppet stands in for a film: three rendered shots, a fourth for its renders; the network is as small as can be.
 set -u
 
-folder=$(cd "$1" && pwd)
-passed=0
-failed=0
-work=$(mktemp -d)
-trap 'rm -rf "$work"' EXIT
-cd "$work" || exit 1
+. tests/check.sh
 
 # expect STATUS PATTERN ARGUMENT...: roto-train's exit status must be this, stdout and stderr together must match.
 expect() {
   status=$1 pattern=$2
   shift 2
-  timeout 120 "$folder/roto-train" "$@" >out 2>err
-  found=$?
-  if [ $found = "$status" ] && cat out err | grep -Eq -- "$pattern"; then passed=$((passed + 1)); else
-    failed=$((failed + 1))
-    echo "FAILED: roto-train $* (exit status $found, expected $status and '$pattern')"
-    tail -n 5 out err
-  fi
+  runs "$status" "$pattern" "$build/roto-train" "$@"
 }
-check() { if eval "$1"; then passed=$((passed + 1)); else failed=$((failed + 1)) && echo "FAILED: $1"; fi; }
+check() { if eval "$1"; then pass; else fail "$1"; fi; }
 
 expect 0 . demo -o film --shots 4 --frames 3 --size 96x96 --close --seed 70
 mkdir renders && mv film/shot3 renders/CG
@@ -55,5 +44,4 @@ check '[ $(grep -c "3 frames, 0 not usable" out) = 2 ]'
 expect 3 'shot9' landmarks film/shot0 film/shot9 --character film/character.json --size 32 --epochs 1 "$small" -o none.roto
 check '[ ! -e none.roto ]'
 
-echo "test_experiment: $passed passed, $failed failed, 0 skipped"
-[ $failed = 0 ]
+finish test_experiment

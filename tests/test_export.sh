@@ -5,52 +5,34 @@
 # the curves in every frame.  Blender and melt are asked by `make check-hosts`.
 set -u
 
-bin=$(cd "$1" && pwd)
-root=$(pwd)
-passed=0
-failed=0
-skipped=0
-work=$(mktemp -d)
-trap 'rm -rf "$work"' EXIT
-cd "$work" || exit 1
+. tests/check.sh
 export PYTHONDONTWRITEBYTECODE=1
 
-pass() { passed=$((passed + 1)); }
-fail() {
-  failed=$((failed + 1))
-  echo "FAILED: $*"
-  head -n 12 out err
-}
 expect() { # STATUS PATTERN ARGUMENT...
   status=$1 pattern=$2
   shift 2
-  timeout 60 "$bin/roto" export "$@" >out 2>err
-  found=$?
-  if [ $found = "$status" ] && cat out err | grep -Eq -- "$pattern"; then pass; else fail "roto export $* (exit status $found, expected $status and '$pattern')"; fi
+  runs "$status" "$pattern" "$build/roto" export "$@"
 }
-runs() { # COMMAND...
-  if "$@" >out 2>err; then pass; else fail "$*"; fi
-}
+works() { runs 0 '' "$@"; } # COMMAND...
 has() {
   command -v "$1" >/dev/null && return
-  echo "SKIP $2: no $1"
-  skipped=$((skipped + 1))
+  skip "$2: no $1"
   return 1
 }
 
-"$bin/roto-train" demo -o shot --frames 24 --hold 1 --first-frame 1001 --seed 4201 --size 160x120 >out 2>err || fail demo
-has python3 'all of it' || { echo "test_export: $passed passed, $failed failed, $skipped skipped"; exit 0; }
-runs python3 "$root/tests/hosts/vary.py" shot/truth.roto.json shot.roto.json
+"$build/roto-train" demo -o shot --frames 24 --hold 1 --first-frame 1001 --seed 4201 --size 160x120 >out 2>err || fail demo
+has python3 'all of it' || { finish test_export; exit 0; }
+works python3 "$top/tests/hosts/vary.py" shot/truth.roto.json shot.roto.json
 
 # read HOST READER FILE: with a key in every frame, and with few; both within 0.01 px of what was asked for.
 read_back() {
   for tolerance in 0 0.2; do
     expect 0 'keys [0-9]+ -> [0-9]+, at most 0\.[0-9]+ px' shot.roto.json --to "$1" -o "$3" --tolerance $tolerance
-    runs python3 "$root/tests/hosts/check.py" "$2" shot.roto.json "$3" "$(echo "$tolerance 0.01" | awk '{print $1 + $2}')"
+    works python3 "$top/tests/hosts/check.py" "$2" shot.roto.json "$3" "$(echo "$tolerance 0.01" | awk '{print $1 + $2}')"
   done
 }
-for file in "$root"/tools/export_scripts/*.py "$root"/tools/nuke/*.py; do # the oldest Python of a Nuke that runs them
-  runs python3 -c "import ast, sys; ast.parse(open(sys.argv[1]).read(), feature_version=(3, 7))" "$file"
+for file in "$top"/tools/export_scripts/*.py "$top"/tools/nuke/*.py; do # the oldest Python of a Nuke that runs them
+  works python3 -c "import ast, sys; ast.parse(open(sys.argv[1]).read(), feature_version=(3, 7))" "$file"
 done
 read_back nuke nuke shot.py
 read_back nuke nuke-deaf shot.py
@@ -60,11 +42,11 @@ if has lua5.4 'Fusion'; then read_back fusion fusion shot.setting; fi
 read_back fxs fxs shot.fxs
 read_back mlt mlt shot.mlt
 read_back svg svg shot.svg
-if has xmllint 'XML'; then runs xmllint --noout shot.fxs shot.mlt shot.svg; fi
+if has xmllint 'XML'; then works xmllint --noout shot.fxs shot.mlt shot.svg; fi
 expect 0 'no open shapes; .nose_seam. is left out' shot.roto.json --to mlt -o shot.mlt
 expect 0 'left_eyebrow. is written with a hard edge' shot.roto.json --to fxs -o shot.fxs
 expect 0 '27 landmarks, 23 frames' shot.roto.json --to nuke-tracker -o tracks.nk
-runs python3 "$root/tests/hosts/check.py" nuke-tracker shot.roto.json tracks.nk 0.01
+works python3 "$top/tests/hosts/check.py" nuke-tracker shot.roto.json tracks.nk 0.01
 sed 's|"confidence": [0-9.]*|"confidence": 0.3|g' shot.roto.json >doubt.roto.json
 expect 0 '27 landmarks' doubt.roto.json --to nuke-tracker -o doubt.nk --confidence 0.5
 if grep -q '31 0 }' doubt.nk; then pass; else fail 'uncertain landmarks are no tracks'; fi
@@ -77,13 +59,13 @@ text = open('shot.roto.json').read()
 open('odd.roto.json', 'w').write(text.replace('"left_eye"', json.dumps('a "<&>; {left} eye')))
 END
 for host in nuke natron ae fusion fxs mlt svg; do expect 0 'keys' odd.roto.json --to $host -o odd.$host --name 'O"<&'; done
-for host in nuke natron ae fxs mlt; do runs python3 "$root/tests/hosts/check.py" $host odd.roto.json odd.$host 0.11; done
-if has xmllint 'XML'; then runs xmllint --noout odd.fxs odd.mlt odd.svg; fi
+for host in nuke natron ae fxs mlt; do works python3 "$top/tests/hosts/check.py" $host odd.roto.json odd.$host 0.11; done
+if has xmllint 'XML'; then works xmllint --noout odd.fxs odd.mlt odd.svg; fi
 
 # Annotation files are training data.
 cp shot/image-*.png shot/character.json . && mkdir data && mv image-*.png character.json data
 expect 0 '7 shapes, 24 frames' shot/truth.roto.json --to json -o 'data/revec_shapes-shot0-frame####.json'
-runs "$bin/roto-train" dataset info data
+works "$build/roto-train" dataset info data
 if grep -Eq '^total +24 +24 +24' out; then pass; else fail 'dataset info must count 24 frames'; fi
 
 # What goes wrong.
@@ -112,5 +94,4 @@ expect 3 "'left_eye' has 6 vertices in frame 1001 and 7 in frame 1004" changing.
 expect 3 'no shapes to export, only points' points.roto.json --to nuke -o x
 if [ ! -e x ]; then pass; else fail 'a file was left behind'; fi
 
-echo "test_export: $passed passed, $failed failed, $skipped skipped"
-[ $failed = 0 ]
+finish test_export

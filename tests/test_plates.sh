@@ -4,27 +4,14 @@
 # The demo's model looks at 8 frames of a shot that it was not trained on.
 set -u
 
-build=$(cd "$1" && pwd)
-model=$(pwd)/demo/puppet.roto
-passed=0
-failed=0
-work=$(mktemp -d)
-trap 'rm -rf "$work"' EXIT
-cd "$work" || exit 1
+. tests/check.sh
+model=$top/demo/puppet.roto
 
-pass() { passed=$((passed + 1)); }
-fail() {
-  failed=$((failed + 1))
-  echo "FAILED: $*"
-  head -n 5 out err
-}
 # expect STATUS PATTERN ARGUMENT...: run roto; the status must be this, stdout and stderr together must match.
 expect() {
   status=$1 pattern=$2
   shift 2
-  timeout 120 "$build/roto" "$@" >out 2>err
-  found=$?
-  if [ $found = "$status" ] && cat out err | grep -Eq -- "$pattern"; then pass; else fail "roto $* (exit status $found, expected $status and '$pattern')"; fi
+  runs "$status" "$pattern" "$build/roto" "$@"
 }
 # found OPTION...: the error of a run with these options, percent of the distance between the eyes.
 found() {
@@ -36,9 +23,6 @@ found() {
 as_good() {
   found "$@"
   if awk "BEGIN {exit !($error > 0 && $error < 1.1 * $own)}"; then pass; else fail "error $error instead of $own: $*"; fi
-}
-same() {
-  if cmp -s "$1" "$2"; then pass; else fail "$1 and $2 differ"; fi
 }
 # crops X Y S: crop.json with each rectangle moved by parts X, Y of its side and its side times S.
 crops() {
@@ -99,5 +83,4 @@ if awk "BEGIN {exit !($d > 0.2)}"; then pass; else fail "a wrong transfer makes 
 expect 3 "has no channels or layer 'depth', only: B, G, R" run exr/sh.####.exr --channels depth --crop "$first" --model "$model" -o no.json
 expect 2 '--input-transfer expects.*gamma' run exr/sh.####.exr --input-transfer gamma --crop "$first" --model "$model" -o no.json
 
-echo "test_plates: $passed passed, $failed failed, 0 skipped"
-[ $failed = 0 ]
+finish test_plates

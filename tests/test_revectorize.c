@@ -1,8 +1,9 @@
 /* Bezier geometry, the fit, and re-vectorization.
  *
  * Self-contained: curves with known answers, and a drawn face whose shapes are split, reversed and started elsewhere, which
- * must not move one landmark; then the commands on a folder of drawn frames.  A folder with `lionel` or `film` in it as an argument adds the measurements against the
- * landmarks that the authors of the paper, and the renderer of the film, give for the same frames. */
+ * must not move one landmark; then the commands on a folder of drawn frames.  A folder with `lionel` or `film` in it as an
+ * argument adds the measurements against the landmarks that the authors of the paper, and the renderer of the film, give for the
+ * same frames. */
 
 #include "check.h"
 
@@ -17,20 +18,9 @@
 #include "../tools/image_file.h"
 #include "../trainer/dataset_tools.h"
 #include "../trainer/revectorize.h"
-
-static char message[MESSAGE_SIZE];
+#include "scratch.h"
 
 /* ---- drawn curves ---- */
-
-static char root[256];
-
-static const char *in_root(const char *name) {
-  static char paths[8][512];
-  static int next;
-  char *where = paths[next++ % 8];
-  snprintf(where, 512, "%s/%s", root, name);
-  return where;
-}
 
 static int near(double a, double b, double tolerance) {
   return fabs(a - b) <= tolerance;
@@ -150,8 +140,8 @@ static const char *const face_template =
 
 enum { FACE_LANDMARKS = 9 };
 
-static void write_text(const char *name, const char *text) {
-  CHECK(file_write(in_root(name), text, strlen(text), message) == 0, "%s", message);
+static void write_file(const char *name, const char *text) {
+  CHECK(file_write(in_root("%s", name), text, strlen(text), message) == 0, "%s", message);
 }
 
 /* An artist's shape: cubics, each cut at `cuts` places, started at piece `start`, perhaps the other way round. */
@@ -230,7 +220,7 @@ static void landmarks_are_where_they_were_drawn(void) {
   revec_rules rules;
   int cuts, back;
   uint32_t start, l, s;
-  write_text("face.json", face_template);
+  write_file("face.json", face_template);
   CHECK(character_load(in_root("face.json"), &ch, message) == 0, "%s", message);
   CHECK(revec_rules_read(&ch, &rules, message) == 0, "%s", message);
   for (cuts = 0; cuts < 3; ++cuts) {
@@ -337,7 +327,7 @@ static void bad_rules_are_refused(void) {
     character ch;
     revec_rules rules;
     snprintf(text, sizeof text, "%.*s%s%s", (int)(at - face_template), face_template, bad[i].to, at + strlen(bad[i].from));
-    write_text("bad.json", text);
+    write_file("bad.json", text);
     CHECK(character_load(in_root("bad.json"), &ch, message) == 0, "%s", message);
     CHECK(revec_rules_read(&ch, &rules, message) != 0 && strstr(message, bad[i].expected), "%s", message);
     character_free(&ch);
@@ -391,7 +381,7 @@ static int run(int (*command)(int, char **), char *text, size_t size, const char
 
 static int there(const char *name) {
   struct stat s;
-  return stat(in_root(name), &s) == 0;
+  return stat(in_root("%s", name), &s) == 0;
 }
 
 /* A black picture of 200 x 160 with a white square of 5 x 5 pixels about (130, 100), the eye's right end. */
@@ -400,7 +390,7 @@ static void write_picture(const char *name) {
   int x, y;
   for (y = 98; y < 103; ++y)
     for (x = 128; x < 133; ++x) memset(&pixels[3 * (200 * y + x)], 255, 3);
-  CHECK(image_write_png(in_root(name), pixels, 200, 160, 3, message) == 0, "%s", message);
+  CHECK(image_write_png(in_root("%s", name), pixels, 200, 160, 3, message) == 0, "%s", message);
 }
 
 static void write_raw(const character *ch, const char *name, int cuts) {
@@ -408,7 +398,7 @@ static void write_raw(const character *ch, const char *name, int cuts) {
   memset(&out, 0, sizeof out);
   out.shapes = f.raw;
   out.shape_count = f.raw_count;
-  CHECK(dataset_write_annotation(in_root(name), ch, &out, message) == 0, "%s", message);
+  CHECK(dataset_write_annotation(in_root("%s", name), ch, &out, message) == 0, "%s", message);
   free_face(&f);
 }
 
@@ -425,7 +415,7 @@ static void commands_do_what_they_say(void) {
   CHECK(character_write(in_root("shots/character.json"), &ch, message) == 0);
   write_raw(&ch, "shots/a/raw_shapes-a-frame001.json", 0);
   write_raw(&ch, "shots/a/raw_shapes-a-frame002.json", 2);
-  write_text("shots/a/raw_shapes-a-frame003.json", "{\"eye\": [[[1, 2, 3");
+  write_file("shots/a/raw_shapes-a-frame003.json", "{\"eye\": [[[1, 2, 3");
   for (i = 1; i <= 4; ++i) {
     char name[64];
     snprintf(name, sizeof name, "shots/a/image-a-frame%03zu.png", i);
@@ -471,7 +461,7 @@ static void commands_do_what_they_say(void) {
   image_free(&image);
   dataset_free(&ds);
 
-  write_text("marks.csv",
+  write_file("marks.csv",
              "image,eye_right_x,eye_right_y,eye_left_x,eye_left_y,nobody_x,nobody_y\n"
              "shots/a/image-a-frame001.png,130,100.5,70,100,1,2\n\"shots/a/image-a-frame002.png\",131,100,,,1,2\r\n");
   snprintf(arguments, sizeof arguments, "%s -o %s --character %s", in_root("marks.csv"), in_root("table"),
@@ -481,7 +471,7 @@ static void commands_do_what_they_say(void) {
   CHECK(ds.frames[0].points[2] == 130 && ds.frames[0].points[3] == 100.5f && ds.frames[0].valid[0] && !ds.frames[0].valid[2]);
   CHECK(ds.dropped_count == 1); /* one point is no frame to train on; the loader says so */
   dataset_free(&ds);
-  write_text("marks.csv",
+  write_file("marks.csv",
              "image,eye_right_x,eye_right_y,eye_left_x,eye_left_y\nshots/a/image-a-frame001.png,130,oops,70,100\n");
   CHECK(run(import_to_dataset, text, sizeof text, arguments) == EXIT_INPUT &&
             strstr(text, "marks.csv:2: column 3: expected a number"),
@@ -497,7 +487,7 @@ static void commands_do_what_they_say(void) {
       "{\"frame\": 2, \"crop\": [0, 0, 9, 9], \"points\": [{\"x\": 130, \"y\": 100, \"origin\": \"predicted\"},"
       "{\"x\": 70, \"y\": 100, \"origin\": \"held\"}, {\"x\": 1, \"y\": 1, \"origin\": \"predicted\"}]}]}",
       in_root("shots/a/image-a-frame###.png"));
-  write_text("sh010.roto.json", text);
+  write_file("sh010.roto.json", text);
   snprintf(arguments, sizeof arguments, "%s -o %s --character %s --artist-weight 4", in_root("sh010.roto.json"),
            in_root("back"), in_root("face.json"));
   CHECK(run(import_to_dataset, text, sizeof text, arguments) == EXIT_DONE && strstr(text, "1 frames imported, 1 passed over"),
@@ -510,23 +500,6 @@ static void commands_do_what_they_say(void) {
   }
   dataset_free(&ds);
   character_free(&ch);
-}
-
-static void remove_tree(const char *where) {
-  DIR *dir = opendir(where);
-  struct dirent *entry;
-  char inner[1024];
-  if (!dir) {
-    remove(where);
-    return;
-  }
-  while ((entry = readdir(dir)) != NULL) {
-    if (!strcmp(entry->d_name, ".") || !strcmp(entry->d_name, "..")) continue;
-    snprintf(inner, sizeof inner, "%s/%s", where, entry->d_name);
-    remove_tree(inner);
-  }
-  closedir(dir);
-  remove(where);
 }
 
 /* ---- shared data ---- */
@@ -642,17 +615,15 @@ static void shared_data(const char *data) {
 }
 
 int main(int argc, char **argv) {
-  const char *temporary = getenv("TMPDIR");
   int i;
-  snprintf(root, sizeof root, "%s/roto-test-XXXXXX", temporary && *temporary ? temporary : "/tmp");
-  CHECK(mkdtemp(root) != NULL);
+  scratch_start();
   cubics_have_known_numbers();
   paths_have_known_numbers();
   landmarks_are_where_they_were_drawn();
   degenerate_shapes_are_reported();
   bad_rules_are_refused();
   commands_do_what_they_say();
-  remove_tree(root);
+  scratch_end();
   for (i = 1; i < argc; ++i) shared_data(argv[i]);
   return check_end("test_revectorize");
 }

@@ -6,29 +6,14 @@
 # The browser itself is the matter of tests/hosts/test_review.sh.
 set -u
 
-bin=$(cd "$1" && pwd)
-here=$(cd "$(dirname "$0")" && pwd)
-models=$(pwd)/model_format/valid
-passed=0
-failed=0
-skipped=0
-work=$(mktemp -d)
-trap 'rm -rf "$work"' EXIT
-cd "$work" || exit 1
+. tests/check.sh
+models=$top/model_format/valid
 
-pass() { passed=$((passed + 1)); }
-fail() {
-  failed=$((failed + 1))
-  echo "FAILED: $*"
-  head -n 5 out err
-}
 # expect STATUS PATTERN ARGUMENT...: run roto; the status must be this, stdout and stderr together must match.
 expect() {
   status=$1 pattern=$2
   shift 2
-  "$bin/roto" "$@" >out 2>err
-  found=$?
-  if [ $found = "$status" ] && cat out err | grep -Eq -- "$pattern"; then pass; else fail "roto $* (exit status $found, expected $status and '$pattern')"; fi
+  runs "$status" "$pattern" "$build/roto" "$@"
 }
 count() { # NUMBER PATTERN: so many lines of the page match
   found=$(grep -Ec -- "$2" page.html)
@@ -90,8 +75,8 @@ expect 3 'plates cannot be read; nothing is written' review "$truth" -o other.ht
 expect 0 'other.html: 12 frames' review "$truth" -o other.html --missing skip
 
 if command -v node >/dev/null; then
-  "$bin/roto" matte "$truth" -o 'matte.####.png' >out 2>err && pass || fail "roto matte"
-  node "$here/review_page.js" page.html net.html "$models/shapes.roto" "$bin/tests/native" "$work" >out 2>err
+  "$build/roto" matte "$truth" -o 'matte.####.png' >out 2>err && pass || fail "roto matte"
+  node "$top/tests/review_page.js" page.html net.html "$models/shapes.roto" "$build/tests/native" "$work" >out 2>err
   set -- $(sed -n 's/^review_page: \([0-9]*\) passed, \([0-9]*\) failed$/\1 \2/p' out)
   [ $# = 2 ] || set -- 0 1
   [ "$2" = 0 ] || cat out err
@@ -99,8 +84,6 @@ if command -v node >/dev/null; then
   # The document that the page made of it is one for roto.
   expect 0 'edited.html: 12 frames' review edited.roto.json -o edited.html --missing skip
 else
-  echo "SKIP the page's functions: node is not installed"
-  skipped=1
+  skip "the page's functions: node is not installed"
 fi
-echo "test_review: $passed passed, $failed failed, $skipped skipped"
-[ $failed = 0 ]
+finish test_review
