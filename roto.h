@@ -21,6 +21,7 @@
  *   ROTO_IMPLEMENTATION   compile the implementation here
  *   ROTO_STATIC           every function is private to this file; for libraries, so that two of them can be linked together
  *   ROTO_NO_STDIO         no <stdio.h>, no roto_open_file
+ *   ROTO_NO_SIMD          plain C only
  *   ROTO_MALLOC(size), ROTO_FREE(block)   both or neither: used where no roto_allocator is given
  *   ROTO_ASSERT(condition)   the library's own invariants, off unless defined; no input can make one fail
  *   ROTO_ALLOW_FAST_MATH  compile under -ffast-math all the same, without any promise about the results
