@@ -47,6 +47,7 @@ extern "C" {
   X(ROTO_ERR_VERSION, 12, "the model was written for another version of the format")  \
   X(ROTO_ERR_INVALID, 13, "the model breaks a rule of the format")                    \
   X(ROTO_ERR_LIMIT, 14, "the model exceeds a limit of this build")                    \
+  X(ROTO_ERR_RANGES, 15, "int8 needs a model with ranges: make one with roto model quantize") \
   X(ROTO_ERR_SELFTEST, 20, "the model does not reproduce its own self-test here")
 
 typedef enum roto_status {
@@ -70,6 +71,16 @@ typedef struct roto_error {
 /* Instruction sets, weakest first.  ROTO_ISA_AUTO as a cap means "the best this CPU and operating system support". */
 typedef enum roto_isa { ROTO_ISA_AUTO = 0, ROTO_ISA_SCALAR = 1, ROTO_ISA_AVX2 = 2, ROTO_ISA_AVX512 = 3 } roto_isa;
 
+/* How a network computes, slowest and most exact first.
+ *   FP32: float32 throughout.
+ *   BF16: products of bfloat16 (8 bits of significand) summed in float32, values between layers bfloat16.  Any model.  Needs
+ *     AVX512-BF16.
+ *   INT8: products of bytes summed in int32, weights in -127..127 with a scale a channel, values between layers bytes with the range
+ *     that `roto model quantize` has seen.  Needs a model with those ranges, and AVX512-VNNI.
+ * A machine that lacks the instructions, or a cap on the instruction set, makes it FP32: more exact, never wrong, slower;
+ * roto_info.precision tells. */
+typedef enum roto_precision { ROTO_PRECISION_FP32 = 0, ROTO_PRECISION_BF16 = 1, ROTO_PRECISION_INT8 = 2 } roto_precision;
+
 /* Caller's memory functions: both or neither.  alloc returns at least `size` bytes of any alignment, or NULL. */
 typedef struct roto_allocator {
   void *(*alloc)(void *user, size_t size);
@@ -91,6 +102,8 @@ typedef struct roto_options {
   roto_isa max_isa; /* cap on the instruction set */
   roto_allocator allocator;
   roto_error *error; /* where to say what was wrong, or NULL */
+  roto_precision precision;
+  int separate; /* 1: each mean and each scaling is a step of its own, so that a roto_profile sees its value; slower */
 } roto_options;
 
 /* One step of a running network, as a profile is told of it: a chain of the network's nodes done in one pass over memory.
@@ -100,7 +113,10 @@ typedef struct roto_step {
   uint32_t first_node, last_node;
   uint32_t in_h, in_w, in_c, out_h, out_w, out_c, kernel_h, kernel_w, stride;
   uint64_t multiply_adds, weight_bytes, value_bytes;
+  roto_precision precision; /* of its multiply-adds; FP32 for steps without */
   double seconds;
+  const float *value; /* the result of last_node, [out_h][out_w], pixels value_stride floats apart; NULL if it is not float32 */
+  size_t value_stride;
 } roto_step;
 
 /* Told of each step after it has run, on the session's thread.  roto.h reads no clock: `clock` gives seconds. */
@@ -179,6 +195,7 @@ typedef struct roto_info {
   const struct roto_info *second;          /* the network of that look; NULL: there is none */
   size_t session_size;                     /* bytes of one session */
   roto_isa isa;                            /* kernels in use */
+  roto_precision precision;                /* in use: what was asked for, or FP32 where the machine lacks it */
 } roto_info;
 
 typedef struct roto_landmark {
@@ -269,6 +286,9 @@ ROTO_API roto_status roto_selftest(roto_session *session, float *difference);
 
 ROTO_API const char *roto_isa_name(roto_isa isa); /* "scalar", "avx2", "avx512" */
 ROTO_API roto_isa roto_best_isa(void);            /* what this CPU and operating system support */
+
+ROTO_API const char *roto_precision_name(roto_precision precision); /* "fp32", "bf16", "int8" */
+ROTO_API int roto_has_precision(roto_precision precision);          /* 1: this CPU has the instructions for it */
 
 /* ---- Bezier geometry.  Pure functions of their arguments: any thread, no memory. */
 

@@ -56,6 +56,19 @@ static inline float rotoi_f32(const unsigned char *p) {
   return value;
 }
 
+/* Four bytes of memory as they lie there, and the bits of a float; any alignment. */
+static inline int32_t rotoi_word(const unsigned char *p) {
+  int32_t word;
+  memcpy(&word, p, sizeof word);
+  return word;
+}
+
+static inline uint32_t rotoi_bits(float value) {
+  uint32_t bits;
+  memcpy(&bits, &value, sizeof bits);
+  return bits;
+}
+
 /* Both functions, or neither. */
 static inline int rotoi_allocator_valid(const roto_allocator *allocator) {
   return !allocator->alloc == !allocator->free;

@@ -47,6 +47,12 @@
 #if !defined(_WIN32) && (defined(__clang__) || __GNUC__ >= 7)
 #define ROTOI_X86_AVX512 1
 #define ROTOI_AVX512 __attribute__((target("avx512f,avx512bw,avx512dq,avx512vl,avx2,fma")))
+/* Dot products of bfloat16 and of bytes. */
+#if (defined(__clang__) && __clang_major__ >= 9) || (!defined(__clang__) && __GNUC__ >= 10)
+#define ROTOI_X86_LOW 1
+#define ROTOI_AVX512_BF16 __attribute__((target("avx512f,avx512bw,avx512dq,avx512vl,avx512bf16,avx2,fma")))
+#define ROTOI_AVX512_VNNI __attribute__((target("avx512f,avx512bw,avx512dq,avx512vl,avx512vnni,avx2,fma")))
+#endif
 #endif
 #endif
 

@@ -39,6 +39,35 @@ ROTO_API roto_isa roto_best_isa(void) {
 
 #endif
 
+/* Dot products beyond AVX-512: bfloat16 (leaf 7.1, eax) and bytes (leaf 7, ecx). */
+ROTO_API int roto_has_precision(roto_precision precision) {
+  if (precision == ROTO_PRECISION_FP32) return 1;
+#ifdef ROTOI_X86_LOW
+  uint32_t eax, ebx, ecx, edx;
+  if (roto_best_isa() < ROTO_ISA_AVX512) return 0;
+  __cpuid_count(7, 0, eax, ebx, ecx, edx);
+  if (precision == ROTO_PRECISION_INT8) return (int)(ecx >> 11 & 1);
+  if (eax < 1 || precision != ROTO_PRECISION_BF16) return 0;
+  __cpuid_count(7, 1, eax, ebx, ecx, edx);
+  return (int)(eax >> 5 & 1);
+#else
+  return 0;
+#endif
+}
+
+ROTO_API const char *roto_precision_name(roto_precision precision) {
+  switch (precision) {
+    case ROTO_PRECISION_FP32:
+      return "fp32";
+    case ROTO_PRECISION_BF16:
+      return "bf16";
+    case ROTO_PRECISION_INT8:
+      return "int8";
+    default:
+      return "unknown";
+  }
+}
+
 ROTO_API const char *roto_isa_name(roto_isa isa) {
   switch (isa) {
     case ROTO_ISA_AUTO:

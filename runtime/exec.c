@@ -35,16 +35,17 @@ typedef struct rotoi_part {
   size_t row_task;
 } rotoi_part;
 
-/* Pointers to what taps [t0, t1) of output pixels [pixel, pixel + m) read. */
-static void rotoi_gather(const rotoi_step *s, const float *in, const float *zeros, size_t pixel, size_t m, size_t t0, size_t t1,
-                         const float **rows) {
-  const size_t ky0 = t0 / s->kw, kx0 = t0 % s->kw;
+/* Pointers to what taps [t0, t1) of output pixels [pixel, pixel + m) read, tap-major; to floats or bytes. */
+static void rotoi_gather(const rotoi_step *s, const unsigned char *in, const unsigned char *outside, size_t pixel, size_t m,
+                         size_t t0, size_t t1, void *rows) {
+  const size_t ky0 = t0 / s->kw, kx0 = t0 % s->kw, step = s->cs * rotoi_type_size(s->in_code.type);
   size_t oy = pixel / s->ow, ox = pixel % s->ow;
   for (size_t i = 0; i < m; ++i) {
     size_t ky = ky0, kx = kx0;
     for (size_t t = t0; t < t1; ++t) {
       size_t y = oy * s->stride + ky - s->pad_top, x = ox * s->stride + kx - s->pad_left; /* wraps above the picture */
-      rows[(t - t0) * m + i] = y < s->h && x < s->w ? in + (y * s->w + x) * s->cs : zeros;
+      const unsigned char *row = y < s->h && x < s->w ? in + (y * s->w + x) * step : outside;
+      memcpy((unsigned char *)rows + ((t - t0) * m + i) * sizeof row, &row, sizeof row);
       if (++kx == s->kw) kx = 0, ++ky;
     }
     if (++ox == s->ow) ox = 0, ++oy;
@@ -54,7 +55,8 @@ static void rotoi_gather(const rotoi_step *s, const float *in, const float *zero
 static void rotoi_run_gemm(const rotoi_run *run, const rotoi_part *part) {
   const rotoi_step *s = run->step;
   const rotoi_kernels *kernels = run->plan->kernels;
-  const float *zeros = rotoi_floats(run->plan->weights, 0), *weights = rotoi_floats(run->plan->weights, s->weights);
+  const unsigned char *from = run->values + s->in[0], *zeros = run->plan->weights;
+  const float *weights = rotoi_floats(run->plan->weights, s->weights);
   const float *bias = rotoi_floats(run->plan->weights, s->bias);
   const float *rows[ROTOI_POINTERS];
   size_t taps = s->kh * s->kw, mr = kernels->mr, pixels = s->oh * s->ow, group = ROTOI_POINTERS / mr;
@@ -76,7 +78,7 @@ static void rotoi_run_gemm(const rotoi_run *run, const rotoi_part *part) {
       g.taps = t1 - t0;
       g.act = t1 == taps ? s->act : ROTO_ACT_NONE;
       for (size_t tile = tile0; tile < tile1; ++tile) {
-        rotoi_gather(s, in, zeros, tile * mr, rotoi_min(mr, pixels - tile * mr), t0, t1, rows + (tile - tile0) * g.taps * mr);
+        rotoi_gather(s, from, zeros, tile * mr, rotoi_min(mr, pixels - tile * mr), t0, t1, rows + (tile - tile0) * g.taps * mr);
       }
       for (size_t panel = part->column0; panel < part->column1; ++panel) {
         size_t column = panel * kernels->nr;
@@ -96,8 +98,54 @@ static void rotoi_run_gemm(const rotoi_run *run, const rotoi_part *part) {
   }
 }
 
+/* The same on words.  All taps of a block of tiles have their pointers at once. */
+static void rotoi_run_low_gemm(const rotoi_run *run, const rotoi_part *part) {
+  const rotoi_step *s = run->step;
+  const rotoi_low_kernels *low = run->plan->low;
+  const unsigned char *constants = run->plan->weights, *rows[ROTOI_POINTERS];
+  const float *bias = rotoi_floats(run->plan->weights, s->bias);
+  const float *factor = s->factor == ROTOI_ABSENT ? NULL : rotoi_floats(run->plan->weights, s->factor);
+  unsigned char *in = run->values + s->in[0], *out = run->values + s->out;
+  const unsigned char *residual = s->in[1] == ROTOI_ABSENT ? NULL : run->values + s->in[1];
+  const size_t taps = s->kh * s->kw, mr = low->mr, pixels = s->oh * s->ow;
+  rotoi_low_gemm g;
+  memset(&g, 0, sizeof g);
+  g.taps = taps;
+  g.k = rotoi_words(s->c, s->in_code.type);
+  g.c_stride = g.add_stride = s->ocs;
+  g.add_code = s->second_code, g.c_code = s->out_code;
+  g.act = s->act;
+  for (size_t tile0 = part->row0, tile1; tile0 < part->row1; tile0 = tile1) {
+    tile1 = rotoi_min(tile0 + s->block, part->row1);
+    if (s->scale != ROTOI_ABSENT) {
+      unsigned char *block = in + tile0 * mr * s->cs * rotoi_type_size(s->in_code.type);
+      low->scale(block, s->in_code, rotoi_floats(run->values, s->scale), rotoi_min(tile1 * mr, pixels) - tile0 * mr, s->cs,
+                 ROTO_ACT_NONE, block, s->read_code);
+    }
+    for (size_t tile = tile0; tile < tile1; ++tile)
+      rotoi_gather(s, in, constants + s->outside, tile * mr, rotoi_min(mr, pixels - tile * mr), 0, taps,
+                   rows + (tile - tile0) * taps * mr);
+    for (size_t panel = part->column0; panel < part->column1; ++panel) {
+      size_t column = panel * low->nr;
+      g.nv = rotoi_panel_vectors(panel, s->oc, low->nr);
+      g.b = constants + s->weights + 4 * column * taps * g.k;
+      g.bias = bias + column;
+      g.factor = factor ? factor + column : NULL;
+      for (size_t tile = tile0; tile < tile1; ++tile) {
+        const size_t place = tile * mr * s->ocs + column;
+        g.m = rotoi_min(mr, pixels - tile * mr);
+        g.a = rows + (tile - tile0) * taps * mr;
+        g.c = out + place * rotoi_type_size(s->out_code.type);
+        g.add = residual ? residual + place * rotoi_type_size(s->second_code.type) : NULL;
+        low->gemm(&g);
+      }
+    }
+  }
+}
+
 static void rotoi_run_depthwise(const rotoi_run *run, const rotoi_part *part) {
   const rotoi_step *s = run->step;
+  rotoi_low_depthwise low;
   rotoi_depthwise d;
   memset(&d, 0, sizeof d);
   d.in = rotoi_floats(run->values, s->in[0]);
@@ -113,11 +161,19 @@ static void rotoi_run_depthwise(const rotoi_run *run, const rotoi_part *part) {
     d.sums = rotoi_floats(run->values, s->partial) + part->row_task * s->cs;
     memset(d.sums + d.c0, 0, (d.c1 - d.c0) * sizeof(float));
   }
-  run->plan->kernels->depthwise(&d);
+  if (!s->low) {
+    run->plan->kernels->depthwise(&d);
+    return;
+  }
+  low.shape = d;
+  low.in = run->values + s->in[0], low.out = run->values + s->out;
+  low.in_code = s->in_code, low.out_code = s->out_code;
+  run->plan->low->depthwise(&low);
 }
 
 static void rotoi_run_pool(const rotoi_run *run, const rotoi_part *part) {
   const rotoi_step *s = run->step;
+  rotoi_low_pool low;
   rotoi_pool p;
   memset(&p, 0, sizeof p);
   p.in = rotoi_floats(run->values, s->in[0]);
@@ -126,24 +182,34 @@ static void rotoi_run_pool(const rotoi_run *run, const rotoi_part *part) {
   p.kh = s->kh, p.kw = s->kw, p.stride = s->stride, p.pad_top = s->pad_top, p.pad_left = s->pad_left;
   p.y0 = part->row0, p.y1 = part->row1;
   p.max = s->max;
-  run->plan->kernels->pool(&p);
+  if (!s->low) {
+    run->plan->kernels->pool(&p);
+    return;
+  }
+  low.shape = p;
+  low.in = run->values + s->in[0], low.out = run->values + s->out;
+  low.in_code = s->in_code, low.out_code = s->out_code;
+  run->plan->low->pool(&low);
 }
 
 static void rotoi_run_concat(const rotoi_run *run, const rotoi_part *part) {
   const rotoi_step *s = run->step;
+  const size_t size = rotoi_type_size(s->out_code.type);
   for (size_t pixel = part->row0 * s->ow; pixel < part->row1 * s->ow; ++pixel) {
-    float *out = rotoi_floats(run->values, s->out) + pixel * s->ocs;
-    for (size_t i = 0; i < ROTO_MAX_INPUTS && s->in[i] != ROTOI_ABSENT; out += s->part_c[i], ++i)
-      memcpy(out, rotoi_floats(run->values, s->in[i]) + pixel * s->part_cs[i], s->part_c[i] * sizeof(float));
+    unsigned char *out = run->values + s->out + pixel * s->ocs * size;
+    if (s->low) memset(out + s->oc * size, 0, (s->ocs - s->oc) * size);
+    for (size_t i = 0; i < ROTO_MAX_INPUTS && s->in[i] != ROTOI_ABSENT; out += s->part_c[i] * size, ++i)
+      memcpy(out, run->values + s->in[i] + pixel * s->part_cs[i] * size, s->part_c[i] * size);
   }
 }
 
 static void rotoi_run_upsample(const rotoi_run *run, const rotoi_part *part) {
   const rotoi_step *s = run->step;
+  const size_t pixel = s->cs * rotoi_type_size(s->in_code.type);
   for (size_t y = part->row0; y < part->row1; ++y) {
-    const float *in = rotoi_floats(run->values, s->in[0]) + y / 2 * s->w * s->cs;
-    float *out = rotoi_floats(run->values, s->out) + y * s->ow * s->ocs;
-    for (size_t x = 0; x < s->ow; ++x) memcpy(out + x * s->ocs, in + x / 2 * s->cs, s->cs * sizeof(float));
+    const unsigned char *in = run->values + s->in[0] + y / 2 * s->w * pixel;
+    unsigned char *out = run->values + s->out + y * s->ow * pixel;
+    for (size_t x = 0; x < s->ow; ++x) memcpy(out + x * pixel, in + x / 2 * pixel, pixel);
   }
 }
 
@@ -192,6 +258,26 @@ static void rotoi_run_points(const rotoi_run *run, const rotoi_part *part) {
   }
 }
 
+/* Element-wise steps and means on what is stored low: pixels [row0, row1). */
+static void rotoi_run_low(const rotoi_run *run, const rotoi_part *part) {
+  const rotoi_step *s = run->step;
+  const rotoi_low_kernels *low = run->plan->low;
+  const size_t offset = part->row0 * s->ocs, pixels = part->row1 - part->row0;
+  const unsigned char *in = run->values + s->in[0];
+  unsigned char *out = run->values + s->out + offset * rotoi_type_size(s->out_code.type);
+  if (s->kind == ROTOI_STEP_MEAN) {
+    low->channel_sum(in, s->in_code, s->h * s->w, s->cs, 1.0f / (float)(s->h * s->w), out, s->out_code);
+    return;
+  }
+  in += offset * rotoi_type_size(s->in_code.type);
+  if (s->kind == ROTOI_STEP_SCALE) {
+    low->scale(in, s->in_code, rotoi_floats(run->values, s->in[1]), pixels, s->ocs, s->act, out, s->out_code);
+  } else {
+    const unsigned char *second = run->values + s->in[1] + offset * rotoi_type_size(s->second_code.type);
+    low->add(in, s->in_code, s->in[1] == ROTOI_ABSENT ? NULL : second, s->second_code, pixels * s->ocs, s->act, out, s->out_code);
+  }
+}
+
 static void rotoi_run_task(void *context, size_t index) {
   const rotoi_run *run = (const rotoi_run *)context;
   const rotoi_step *s = run->step;
@@ -206,9 +292,17 @@ static void rotoi_run_task(void *context, size_t index) {
   const float *in = rotoi_floats(run->values, s->in[0]);
   float *out = rotoi_floats(run->values, s->out);
   size_t offset = part.row0 * s->ocs, count = (part.row1 - part.row0) * s->ocs; /* of steps whose rows are pixels */
+  if (s->low && (s->kind == ROTOI_STEP_MEAN || s->kind == ROTOI_STEP_ADD || s->kind == ROTOI_STEP_SCALE)) {
+    rotoi_run_low(run, &part);
+    return;
+  }
   switch (s->kind) {
     case ROTOI_STEP_GEMM:
-      rotoi_run_gemm(run, &part);
+      if (s->low) {
+        rotoi_run_low_gemm(run, &part);
+      } else {
+        rotoi_run_gemm(run, &part);
+      }
       break;
     case ROTOI_STEP_DEPTHWISE:
       rotoi_run_depthwise(run, &part);
@@ -238,38 +332,66 @@ static void rotoi_run_task(void *context, size_t index) {
   }
 }
 
+/* Store `count` floats as `code` says. */
+static void rotoi_encode(const rotoi_plan *plan, const float *from, size_t count, rotoi_code code, unsigned char *to) {
+  rotoi_code plain;
+  size_t i = count / ROTOI_LANES * ROTOI_LANES;
+  if (code.type == ROTOI_F32) {
+    memcpy(to, from, count * sizeof(float));
+    return;
+  }
+  memset(&plain, 0, sizeof plain);
+  if (i) plan->low->add(from, plain, NULL, plain, i, ROTO_ACT_NONE, to, code);
+  for (; i < count; ++i) {
+    if (code.type == ROTOI_BF16) {
+      const uint16_t half = rotoi_to_bf16(from[i]);
+      memcpy(to + 2 * i, &half, 2);
+    } else {
+      const float q = from[i] * code.inverse + code.zero;
+      to[i] = (unsigned char)rotoi_round(q > 0 ? q < 255 ? q : 255 : 0);
+    }
+  }
+}
+
 /* Put an input, rows of tight pixels `row_stride` floats apart, in its place. */
 static void rotoi_load_input(const rotoi_plan *plan, const float *input, size_t row_stride, unsigned char *values) {
-  float *out = rotoi_floats(values, plan->input);
-  size_t w = plan->input_w, c = plan->input_c;
-  if (plan->padded_h) memset(out, 0, plan->padded_h * plan->padded_w * c * sizeof(float));
+  const rotoi_code code = plan->input_code;
+  const size_t w = plan->input_w, c = plan->input_c, size = rotoi_type_size(code.type);
+  const int zero = (int)code.zero; /* 0 but for bytes */
+  unsigned char *out = values + plan->input;
+  if (plan->padded_h) memset(out, zero, plan->padded_h * plan->padded_w * c * size + (size < sizeof(float) ? ROTOI_LINE : 0));
   for (size_t y = 0; y < plan->input_h; ++y) {
     const float *row = input + y * row_stride;
     if (plan->padded_h) {
-      memcpy(out + ((y + plan->input_top) * plan->padded_w + plan->input_left) * c, row, w * c * sizeof(float));
+      rotoi_encode(plan, row, w * c, code, out + ((y + plan->input_top) * plan->padded_w + plan->input_left) * c * size);
     } else {
-      for (size_t x = 0; x < w; ++x) memcpy(out + (y * w + x) * plan->input_cs, row + x * c, c * sizeof(float));
+      for (size_t x = 0; x < w; ++x) {
+        unsigned char *pixel = out + (y * w + x) * plan->input_cs * size;
+        if (size < sizeof(float)) memset(pixel, zero, plan->input_cs * size);
+        rotoi_encode(plan, row + x * c, c, code, pixel);
+      }
     }
   }
 }
 
 /* The mean over a depthwise result from the sums of its bands, in order. */
-static void rotoi_finish_mean(const rotoi_step *s, unsigned char *values) {
-  float *mean = rotoi_floats(values, s->mean), share = 1.0f / (float)(s->oh * s->ow);
-  const float *partial = rotoi_floats(values, s->partial);
+static void rotoi_finish_mean(const rotoi_plan *plan, const rotoi_step *s, unsigned char *values) {
+  float *partial = rotoi_floats(values, s->partial), share = 1.0f / (float)(s->oh * s->ow);
   for (size_t c = 0; c < s->cs; ++c) {
     float sum = 0;
     for (size_t i = 0; i < s->row_tasks; ++i) sum += partial[i * s->cs + c];
-    mean[c] = sum * share;
+    partial[c] = sum * share;
   }
+  rotoi_encode(plan, partial, s->cs, s->mean_code, values + s->mean);
 }
 
 /* What a step moves and computes.  Where the planner joined a kernel's columns, or all of it, with the channels of a product,
  * the report takes them apart again. */
-static void rotoi_step_cost(const rotoi_step *s, roto_step *cost) {
+static void rotoi_step_cost(const rotoi_step *s, unsigned char *values_at, roto_step *cost) {
   static const char *const kinds[] = {"gemm", "depthwise", "pool", "mean", "add", "scale", "concat", "upsample", "points"};
-  size_t element = rotoi_type_size(s->type), taps = s->kh * s->kw, weights = 0;
-  size_t in = s->h * s->w * s->cs * element, out = s->oh * s->ow * s->ocs * rotoi_type_size(s->out_type), values = in + out;
+  size_t element = rotoi_type_size(s->in_code.type), taps = s->kh * s->kw, weights = 0;
+  size_t in = s->h * s->w * s->cs * element, out = s->oh * s->ow * s->ocs * rotoi_type_size(s->out_code.type), values = in + out;
+  size_t second = s->oh * s->ow * s->ocs * rotoi_type_size(s->second_code.type);
   size_t joined = s->c > s->cs ? s->c / s->cs : 1, kernel_w = rotoi_min(s->kw * joined, s->w);
   memset(cost, 0, sizeof *cost);
   cost->kind = kinds[s->kind];
@@ -282,20 +404,24 @@ static void rotoi_step_cost(const rotoi_step *s, roto_step *cost) {
     cost->stride = (uint32_t)s->stride;
   }
   if (s->kind == ROTOI_STEP_GEMM) {
+    cost->precision = s->in_code.type == ROTOI_U8     ? ROTO_PRECISION_INT8
+                      : s->in_code.type == ROTOI_BF16 ? ROTO_PRECISION_BF16
+                                                      : ROTO_PRECISION_FP32;
     cost->multiply_adds = (uint64_t)(s->oh * s->ow) * taps * s->c * s->oc;
     weights = taps * s->c * s->ocs * element + s->ocs * sizeof(float);
-    if (s->in[1] != ROTOI_ABSENT) values += out;
+    if (s->in[1] != ROTOI_ABSENT) values += second;
     if (s->scale != ROTOI_ABSENT) values += in;
   } else if (s->kind == ROTOI_STEP_DEPTHWISE) {
     cost->multiply_adds = (uint64_t)(s->oh * s->ow) * taps * s->oc;
-    weights = (taps * element + sizeof(float)) * s->cs;
+    weights = (taps + 1) * sizeof(float) * s->cs;
   } else if (s->kind == ROTOI_STEP_ADD && s->in[1] != ROTOI_ABSENT) {
-    values += out;
+    values += second;
   } else if (s->kind == ROTOI_STEP_CONCAT) {
     values = 2 * out;
   }
   cost->weight_bytes = weights;
   cost->value_bytes = values;
+  if (s->out_code.type == ROTOI_F32) cost->value = rotoi_floats(values_at, s->out), cost->value_stride = s->ocs;
 }
 
 /* Run the network over the workspace `values`, which may hold the input at plan->picture.  The output lies at plan->output. */
@@ -309,10 +435,10 @@ static void rotoi_execute(const rotoi_plan *plan, const roto_parallel *parallel,
     double start = profile->clock ? profile->clock(profile->user) : 0;
     run.step = plan->steps + i;
     rotoi_parallel(parallel, run.step->row_tasks * run.step->column_tasks, rotoi_run_task, &run);
-    if (run.step->mean != ROTOI_ABSENT) rotoi_finish_mean(run.step, values);
+    if (run.step->mean != ROTOI_ABSENT) rotoi_finish_mean(plan, run.step, values);
     if (profile->clock) {
       roto_step cost;
-      rotoi_step_cost(run.step, &cost);
+      rotoi_step_cost(run.step, values, &cost);
       cost.seconds = profile->clock(profile->user) - start;
       profile->step(profile->user, &cost);
     }

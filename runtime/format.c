@@ -63,6 +63,7 @@ typedef struct rotoi_file {
   const unsigned char *landmarks, *parts, *shapes, *vertices, *knots, *nodes, *directory, *data, *test_outputs;
   const unsigned char *shape_nets, *shape_uses, *shape_landmarks, *shape_weights, *shape_tests;
   const unsigned char *looks; /* u32 [landmark_count] */
+  const unsigned char *ranges; /* NULL: none */
   const char *strings;
   uint32_t look_count;             /* 0: there is no second look */
   const unsigned char *look_model; /* the file of its model, valid too */
@@ -91,7 +92,14 @@ static uint32_t rotoi_read_look(const rotoi_file *file,
 static void rotoi_read_shape_net(const rotoi_file *file, uint32_t index, rotoi_shape_net *net);
 static void rotoi_read_shape_use(const rotoi_file *file, uint32_t shape, rotoi_shape_use *use);
 
+static void rotoi_read_range(const rotoi_file *file, uint32_t node, float *low, float *high);
+
 /* ---- accessors ---- */
+
+static void rotoi_read_range(const rotoi_file *file, uint32_t node, float *low, float *high) {
+  *low = rotoi_f32(file->ranges + 8 * (size_t)node);
+  *high = rotoi_f32(file->ranges + 8 * (size_t)node + 4);
+}
 
 static void rotoi_read_node(const rotoi_file *file, uint32_t index, rotoi_node *node) {
   const unsigned char *record = file->nodes + (size_t)index * ROTO_NODE_SIZE;

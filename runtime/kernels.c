@@ -26,13 +26,18 @@ enum {
 
 #define ROTOI_OUTSIDE ((size_t)-1) /* of the picture */
 
-/* What the elements of a value are. */
-typedef enum rotoi_type { ROTOI_F32 } rotoi_type;
+/* What the elements of a value are: float32; bfloat16, the upper half of a float32; a byte q that stands for scale * (q - zero). */
+typedef enum rotoi_type { ROTOI_F32, ROTOI_BF16, ROTOI_U8 } rotoi_type;
 
 static inline size_t rotoi_type_size(rotoi_type type) {
-  (void)type;
-  return sizeof(float);
+  return type == ROTOI_F32 ? sizeof(float) : type == ROTOI_BF16 ? 2 : 1;
 }
+
+/* How a value is stored.  scale, inverse = 1 / scale and zero are for bytes; zero is a whole number in 0..255, so that 0 is exact. */
+typedef struct rotoi_code {
+  rotoi_type type;
+  float scale, inverse, zero;
+} rotoi_code;
 
 static inline size_t rotoi_stride(size_t channels) {
   return channels <= 4 ? 4 : (channels + ROTOI_LANES - 1) / ROTOI_LANES * ROTOI_LANES;
@@ -89,7 +94,62 @@ typedef struct rotoi_kernels {
   void (*scale)(const float *a, const float *s, size_t pixels, size_t cs, int act, float *out);
 } rotoi_kernels;
 
+/* ---- low precision: slots beside those of a table, for values of bfloat16 or bytes (kernels_low.c).
+ *
+ * Sums of bfloat16 products are float32, of bytes int32 and exact.  Everything between a sum and the stored result happens in
+ * float32: the residual, the activation, the pooled sums.  Lanes past the last channel hold anything finite: unlike in float32
+ * values a product may read up to three of them, against weights of zero. */
+
+/* As rotoi_gemm, with k counted in words of 32 bits: pairs of bfloat16, or four bytes (a of 0..255, b of -127..127):
+ *     c[i][j] = act( sum * factor[j] + bias[j] + add[i][j] )
+ * b: panels of rotoi_pack_words.  factor is for bytes alone; bias may be NULL for bfloat16; add may be NULL, or c itself if both are
+ * stored alike.  a, add and c may be of any alignment. */
+typedef struct rotoi_low_gemm {
+  size_t m, nv, taps, k;
+  const unsigned char *const *a;
+  const void *b;
+  const float *factor, *bias;
+  const void *add;
+  void *c;
+  rotoi_code add_code, c_code;
+  size_t add_stride, c_stride; /* elements from row to row */
+  int act;
+} rotoi_low_gemm;
+
+/* As rotoi_depthwise, whose `in` and `out` are not used, on stored values; weights and bias are float32, and a byte counts as
+ * q - zero: its scale belongs to the weights. */
+typedef struct rotoi_low_depthwise {
+  rotoi_depthwise shape;
+  const void *in;
+  void *out;
+  rotoi_code in_code, out_code;
+} rotoi_low_depthwise;
+
+typedef struct rotoi_low_pool {
+  rotoi_pool shape;
+  const void *in;
+  void *out;
+  rotoi_code in_code, out_code;
+} rotoi_low_pool;
+
+typedef struct rotoi_low_kernels {
+  rotoi_type type;
+  size_t mr, nr;
+  void (*gemm)(const rotoi_low_gemm *g);
+  void (*depthwise)(const rotoi_low_depthwise *d);
+  void (*pool)(const rotoi_low_pool *p);
+  /* As in rotoi_kernels; a, b and out of any type.  add with b NULL and no activation changes how a value is stored. */
+  void (*channel_sum)(const void *in, rotoi_code code, size_t pixels, size_t cs, float scale, void *out, rotoi_code out_code);
+  void (*add)(const void *a, rotoi_code a_code, const void *b, rotoi_code b_code, size_t n, int act, void *out,
+              rotoi_code out_code); /* n: a multiple of 16 */
+  void (*scale)(const void *a, rotoi_code a_code, const float *s, size_t pixels, size_t cs, int act, void *out,
+                rotoi_code out_code);
+} rotoi_low_kernels;
+
 /* The best table of this machine that is not above `cap` (ROTO_ISA_AUTO: no cap).  Defined after the tables, in select.c. */
 static const rotoi_kernels *rotoi_select_kernels(roto_isa cap);
+
+/* The slots for BF16 or U8 that go with such a table, NULL where the machine has no instructions for them. */
+static const rotoi_low_kernels *rotoi_select_low(const rotoi_kernels *kernels, rotoi_type type);
 
 #endif

@@ -183,50 +183,86 @@ static ROTOI_AVX512 void rotoi_gemm_14x32_avx512(const rotoi_gemm *g) {
 #undef ROTOI_TILE
 }
 
-/* Outputs x .. x + tile of row y, as many as there are.  Each pixel of the input is loaded once a row of the kernel and meets
- * all its taps; pixels outside the picture are left out. */
-rotoi_inline ROTOI_AVX512 void rotoi_depthwise_tile_avx512(const rotoi_depthwise *d, size_t y, size_t x, const size_t tile,
-                                                           const size_t kw, const size_t stride) {
-  const size_t cs = d->cs, w_in = d->w_in, n = d->ow - x < tile ? d->ow - x : tile, span = (tile - 1) * stride + kw;
-  size_t ky0, ky1, column[20]; /* of input column j: its place in a row, or ROTOI_OUTSIDE */
-  rotoi_clip_window(y, stride, d->pad_top, d->kh, d->h, &ky0, &ky1);
-  for (size_t j = 0; j < span; ++j) {
-    const size_t x_in = x * stride + j - d->pad_left; /* wraps below zero */
-    column[j] = x_in < w_in ? x_in * cs : ROTOI_OUTSIDE;
+/* Sixteen elements of a stored value as floats; of bytes as the numbers they are. */
+rotoi_inline ROTOI_AVX512 __m512 rotoi_load_avx512(const void *p, size_t i, const rotoi_type type) {
+  const unsigned char *at = (const unsigned char *)p;
+  if (type == ROTOI_F32) return _mm512_loadu_ps(at + 4 * i);
+  if (type == ROTOI_BF16) {
+    const __m512i bits = _mm512_cvtepu16_epi32(_mm256_loadu_si256((const __m256i *)(const void *)(at + 2 * i)));
+    return _mm512_castsi512_ps(_mm512_maskz_slli_epi32(0xffff, bits, 16));
   }
+  return _mm512_cvtepi32_ps(_mm512_cvtepu8_epi32(_mm_loadu_si128((const __m128i *)(const void *)(at + i))));
+}
+
+/* Where a tile of a depthwise convolution reads: `n` outputs, rows [ky0, ky1) of the kernel, the first of them at row0; of input
+ * column j its place in a row, or ROTOI_OUTSIDE. */
+typedef struct rotoi_depthwise_window {
+  size_t n, ky0, ky1, row0, column[20];
+} rotoi_depthwise_window;
+
+rotoi_inline void rotoi_depthwise_find(const rotoi_depthwise *d, size_t y, size_t x, const size_t tile, const size_t span,
+                                       rotoi_depthwise_window *at) {
+  at->n = d->ow - x < tile ? d->ow - x : tile;
+  rotoi_clip_window(y, d->stride, d->pad_top, d->kh, d->h, &at->ky0, &at->ky1);
+  at->row0 = (y * d->stride + at->ky0 - d->pad_top) * d->w_in * d->cs;
+  for (size_t j = 0; j < span; ++j) {
+    const size_t x_in = x * d->stride + j - d->pad_left; /* wraps below zero */
+    at->column[j] = x_in < d->w_in ? x_in * d->cs : ROTOI_OUTSIDE;
+  }
+}
+
+/* Channels [c0, c1) of the outputs of a tile, clamped, to `result`.  Each pixel of the input is loaded once a row of the kernel
+ * and meets all its taps; pixels outside the picture are left out. */
+rotoi_inline ROTOI_AVX512 void rotoi_depthwise_sums_avx512(const rotoi_depthwise *d, const void *in, float zero,
+                                                           const rotoi_depthwise_window *at, size_t c0, size_t c1,
+                                                           float *result, size_t result_stride, const size_t tile,
+                                                           const size_t kw, const size_t stride, const rotoi_type type) {
+  const size_t cs = d->cs, span = (tile - 1) * stride + kw, step = d->w_in * cs;
   __m512 low, high;
-  const int clamp = rotoi_clamp_avx512(d->act, &low, &high);
-  float *const result = d->out + (y * d->ow + x) * cs;
-  for (size_t c0 = d->c0, c1; c0 < d->c1; c0 = c1) {
-    c1 = d->c1 - c0 < ROTOI_DEPTHWISE_CHUNK ? d->c1 : c0 + ROTOI_DEPTHWISE_CHUNK;
-    for (size_t c = c0; c < c1; c += 16) {
-      const __m512 bias = d->bias ? _mm512_loadu_ps(d->bias + c) : _mm512_setzero_ps();
-      __m512 acc[8];
+  rotoi_clamp_avx512(d->act, &low, &high);
+  for (size_t c = c0; c < c1; c += 16) {
+    const __m512 bias = d->bias ? _mm512_loadu_ps(d->bias + c) : _mm512_setzero_ps();
+    __m512 acc[8];
+    ROTOI_UNROLL
+    for (size_t i = 0; i < tile; ++i) acc[i] = bias;
+    const float *w = d->w + at->ky0 * kw * cs + c;
+    size_t row = at->row0 + c;
+    for (size_t ky = at->ky0; ky < at->ky1; ++ky, row += step, w += kw * cs) {
+      __m512 weight[5];
       ROTOI_UNROLL
-      for (size_t i = 0; i < tile; ++i) acc[i] = bias;
-      const float *row = d->in + (y * stride + ky0 - d->pad_top) * w_in * cs + c, *w = d->w + ky0 * kw * cs + c;
-      for (size_t ky = ky0; ky < ky1; ++ky, row += w_in * cs, w += kw * cs) {
-        __m512 weight[5];
+      for (size_t kx = 0; kx < kw; ++kx) weight[kx] = _mm512_loadu_ps(w + kx * cs);
+      ROTOI_UNROLL
+      for (size_t j = 0; j < span; ++j) {
+        if (at->column[j] == ROTOI_OUTSIDE) continue;
+        __m512 pixel = rotoi_load_avx512(in, row + at->column[j], type);
+        if (type == ROTOI_U8) pixel = _mm512_sub_ps(pixel, _mm512_set1_ps(zero));
         ROTOI_UNROLL
-        for (size_t kx = 0; kx < kw; ++kx) weight[kx] = _mm512_loadu_ps(w + kx * cs);
-        ROTOI_UNROLL
-        for (size_t j = 0; j < span; ++j) {
-          if (column[j] == ROTOI_OUTSIDE) continue;
-          const __m512 pixel = _mm512_loadu_ps(row + column[j]);
-          ROTOI_UNROLL
-          for (size_t kx = 0; kx < kw; ++kx) {
-            const size_t i = (j - kx) / stride;
-            if (j >= kx && i * stride == j - kx && i < tile) acc[i] = _mm512_fmadd_ps(pixel, weight[kx], acc[i]);
-          }
+        for (size_t kx = 0; kx < kw; ++kx) {
+          const size_t i = (j - kx) / stride;
+          if (j >= kx && i * stride == j - kx && i < tile) acc[i] = _mm512_fmadd_ps(pixel, weight[kx], acc[i]);
         }
       }
-      ROTOI_UNROLL
-      for (size_t i = 0; i < tile; ++i) {
-        if (i < n) _mm512_storeu_ps(result + i * cs + c, rotoi_min_avx512(high, rotoi_max_avx512(low, acc[i])));
-      }
     }
+    ROTOI_UNROLL
+    for (size_t i = 0; i < tile; ++i) {
+      if (i < at->n) _mm512_storeu_ps(result + i * result_stride + c - c0, rotoi_min_avx512(high, rotoi_max_avx512(low, acc[i])));
+    }
+  }
+}
+
+/* Outputs x .. x + tile of row y, as many as there are. */
+rotoi_inline ROTOI_AVX512 void rotoi_depthwise_tile_avx512(const rotoi_depthwise *d, size_t y, size_t x, const size_t tile,
+                                                           const size_t kw, const size_t stride) {
+  rotoi_depthwise_window at;
+  __m512 low, high;
+  const int clamp = rotoi_clamp_avx512(d->act, &low, &high);
+  float *const result = d->out + (y * d->ow + x) * d->cs;
+  rotoi_depthwise_find(d, y, x, tile, (tile - 1) * stride + kw, &at);
+  for (size_t c0 = d->c0, c1; c0 < d->c1; c0 = c1) {
+    c1 = d->c1 - c0 < ROTOI_DEPTHWISE_CHUNK ? d->c1 : c0 + ROTOI_DEPTHWISE_CHUNK;
+    rotoi_depthwise_sums_avx512(d, d->in, 0, &at, c0, c1, result + c0, d->cs, tile, kw, stride, ROTOI_F32);
     if (clamp && !d->sums) continue;
-    rotoi_finish_avx512(result + c0, cs, n, (c1 - c0) / 16, d->sums ? d->sums + c0 : NULL, clamp ? ROTO_ACT_NONE : d->act);
+    rotoi_finish_avx512(result + c0, d->cs, at.n, (c1 - c0) / 16, d->sums ? d->sums + c0 : NULL, clamp ? ROTO_ACT_NONE : d->act);
   }
 }
 

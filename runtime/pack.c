@@ -66,4 +66,93 @@ static inline void rotoi_pack_panels(const rotoi_pack *p, float *out) {
   for (size_t panel = 0; panel < rotoi_panel_count(p->columns, p->nr); ++panel) rotoi_pack_panel(p, panel, out);
 }
 
+/* ---- low precision: words of 32 bits that hold `per` = 2 or 4 consecutive rows of a column.  A tap's k rows become
+ * ceil(k / per) words, the last one filled with zeros; panels as above, counted in words. */
+
+static inline size_t rotoi_words(size_t k, rotoi_type type) {
+  const size_t per = 4 / rotoi_type_size(type);
+  return (k + per - 1) / per;
+}
+
+/* To the nearest, halves away from zero, as kernels_low.c does. */
+static inline uint16_t rotoi_to_bf16(float value) {
+  return (uint16_t)((rotoi_bits(value) + 0x8000u) >> 16);
+}
+
+/* The nearest whole number of |value| <= 2^22, halves to even: adding 1.5 * 2^23 leaves it in the low bits. */
+static inline int32_t rotoi_round(float value) {
+  return (int32_t)(rotoi_bits(value + 12582912.0f) - 0x4b400000u);
+}
+
+/* The row of column 0 at (t, l), and how far its columns stand apart in bytes. */
+static inline const unsigned char *rotoi_pack_row(const rotoi_pack *p, size_t t, size_t l) {
+  const size_t tap = p->tap_offset ? p->tap_offset[t] : t * p->k * p->columns;
+  return (const unsigned char *)p->weights + (tap + l * p->row_stride) * 4;
+}
+
+/* As rotoi_pack_panel, to `out`, the start of the packed matrix.  For bytes p->scale already takes weights to -127..127. */
+static inline void rotoi_pack_words(const rotoi_pack *p, rotoi_type type, size_t panel, unsigned char *out) {
+  const size_t per = 4 / rotoi_type_size(type), words = rotoi_words(p->k, type), first = panel * p->nr;
+  const size_t width = rotoi_panel_vectors(panel, p->columns, p->nr) * ROTOI_LANES;
+  const size_t real = p->columns - first < width ? p->columns - first : width;
+  out += 4 * first * p->taps * words;
+  memset(out, 0, 4 * width * p->taps * words);
+  for (size_t t = 0; t < p->taps; ++t) {
+    for (size_t l = 0; l < p->k; ++l) {
+      const unsigned char *row = rotoi_pack_row(p, t, l) + first * p->col_stride * 4;
+      unsigned char *to = out + 4 * width * (t * words + l / per) + l % per * rotoi_type_size(type);
+      for (size_t j = 0; j < real; ++j) {
+        const float w = rotoi_f32(row + j * p->col_stride * 4) * (p->scale ? p->scale[first + j] : 1);
+        if (type == ROTOI_BF16) {
+          const uint16_t half = rotoi_to_bf16(w);
+          memcpy(to + 4 * j, &half, 2);
+        } else {
+          to[4 * j] = (unsigned char)rotoi_round(w);
+        }
+      }
+    }
+  }
+}
+
+/* For each column what takes its weights to bytes: the largest to 127, or less where 255 times the sum of their sizes, and of what
+ * rounding may add, could leave an int32.  Halves of at most ROTOI_MOST_BYTE_ROWS rows are far below that limit. */
+enum { ROTOI_MOST_BYTE_ROWS = 1 << 22 };
+
+static inline void rotoi_byte_scales(const rotoi_pack *p, float *scale) {
+  const size_t rows = p->taps * p->k;
+  const double limit = 2147483647.0 / 255 - (double)rows / 2;
+  for (size_t j = 0; j < p->columns; ++j) scale[j] = 0;
+  for (size_t t = 0; t < p->taps; ++t) {
+    for (size_t l = 0; l < p->k; ++l) {
+      const unsigned char *row = rotoi_pack_row(p, t, l);
+      for (size_t j = 0; j < p->columns; ++j) {
+        const float w = rotoi_f32(row + j * p->col_stride * 4), size = w < 0 ? -w : w;
+        scale[j] = size > scale[j] ? size : scale[j];
+      }
+    }
+  }
+  for (size_t j = 0; j < p->columns; ++j) {
+    scale[j] = scale[j] > 1e-30f ? 127 / scale[j] : 1;
+    if ((double)rows * 127 <= limit) continue;
+    double sum = 0;
+    for (size_t t = 0; t < p->taps; ++t) {
+      for (size_t l = 0; l < p->k; ++l) {
+        const double w = (double)rotoi_f32(rotoi_pack_row(p, t, l) + j * p->col_stride * 4);
+        sum += w < 0 ? -w : w;
+      }
+    }
+    if (sum * (double)scale[j] > limit) scale[j] = (float)(0.999 * limit / sum);
+  }
+}
+
+/* The sum of a packed column of bytes. */
+static inline int64_t rotoi_byte_sum(const rotoi_pack *p, size_t column, const unsigned char *packed) {
+  const size_t panel = column / p->nr, width = rotoi_panel_vectors(panel, p->columns, p->nr) * ROTOI_LANES;
+  const size_t words = p->taps * rotoi_words(p->k, ROTOI_U8);
+  const signed char *word = (const signed char *)packed + 4 * (panel * p->nr * words + column % p->nr);
+  int64_t sum = 0;
+  for (size_t i = 0; i < words; ++i, word += 4 * width) sum += word[0] + word[1] + word[2] + word[3];
+  return sum;
+}
+
 #endif

@@ -12,7 +12,10 @@
  * Each value that exists in memory gets a place in the workspace for the steps between its making and its last reading; an
  * element-wise result takes the place of an operand that dies there.  The largest values choose first.
  *
- * Every step is cut into tasks here, by its shape alone: the same cut for any number of threads, hence the same bits. */
+ * Every step is cut into tasks here, by its shape alone: the same cut for any number of threads, hence the same bits.
+ *
+ * In low precision every value is stored low (bfloat16 or bytes) but those that something reads as floats: the output, the
+ * input of POINTS, the factors of a SCALE.  A product of floats returns floats, so these spread until nothing changes. */
 
 #ifndef ROTOI_PLAN
 #define ROTOI_PLAN
@@ -52,7 +55,9 @@ enum {
 typedef struct rotoi_step {
   rotoi_step_kind kind;
   int act;
-  rotoi_type type, out_type;  /* of in[0] and out */
+  int low;                    /* runs on the slots of low precision: in[0] or, where nothing is multiplied, any value is stored low */
+  rotoi_code in_code, second_code, out_code, mean_code; /* of in[0], in[1], out, mean */
+  rotoi_code read_code;       /* GEMM: of the input once it is scaled, else in_code */
   uint32_t node, end;         /* first and last node of the chain */
   size_t in[ROTO_MAX_INPUTS]; /* CONCAT: all; else the first operand, then the second (GEMM: the residual) */
   size_t scale;               /* GEMM: factors of the input's channels; the input is overwritten with the product */
@@ -62,6 +67,8 @@ typedef struct rotoi_step {
   size_t part_c[ROTO_MAX_INPUTS], part_cs[ROTO_MAX_INPUTS]; /* CONCAT: of each input */
   size_t kh, kw, stride, pad_top, pad_left;
   size_t weights, bias;
+  size_t factor;            /* GEMM of bytes: what a sum of products stands for, a column */
+  size_t outside;           /* GEMM: a pixel outside the picture */
   int max;                  /* POOL */
   size_t points, per_point; /* POINTS */
   /* What tasks share out: rows (GEMM: tiles of mr pixels; DEPTHWISE, POOL, CONCAT, UPSAMPLE: rows of the result; ADD, SCALE:
@@ -72,6 +79,7 @@ typedef struct rotoi_step {
 
 typedef struct rotoi_plan {
   const rotoi_kernels *kernels;
+  const rotoi_low_kernels *low; /* NULL: float32 throughout */
   rotoi_step *steps;
   size_t step_count;
   unsigned char *weights; /* zeros that stand for pixels outside a picture, then what the steps name */
@@ -79,6 +87,7 @@ typedef struct rotoi_plan {
   size_t workspace; /* bytes of a session */
   size_t picture;   /* where roto_find_landmarks makes the input, tight [h][w][c] */
   size_t input, output;
+  rotoi_code input_code;
   size_t output_c, output_cs;                       /* channels of the output, and floats from pixel to pixel */
   size_t input_h, input_w, input_c, input_cs;       /* of the picture, and its step from pixel to pixel in the workspace */
   size_t input_top, input_left, padded_h, padded_w; /* the input stands in a frame of zeros */
@@ -92,7 +101,7 @@ typedef struct rotoi_value {
   uint32_t head;                             /* at the end of a chain: its first node; elsewhere ROTO_NONE */
   uint32_t residual, pooled, scaled_by;      /* at a head: node the ADD adds; GLOBALPOOL, SCALE done with it */
   int taken;                                 /* belongs to another node's step */
-  rotoi_type type;
+  rotoi_code code;
   size_t cs, size;    /* elements from pixel to pixel, bytes of the value */
   size_t first, last; /* steps between which it lives; step s is time s + 1, loading is time 0 */
   size_t same_as;     /* value whose place it takes, or itself */
@@ -104,7 +113,8 @@ typedef struct rotoi_planner {
   rotoi_plan *plan;
   rotoi_value *values;
   size_t value_count, node_count;
-  float *scale; /* folded factors of the node in hand */
+  int separate;    /* means and scalings are steps of their own */
+  float *scale, *byte_scale; /* of the node in hand: folded factors; what takes weights to bytes */
   size_t *order;
   const roto_allocator *allocator;
 } rotoi_planner;
@@ -197,7 +207,7 @@ static void rotoi_plan_chain(rotoi_planner *p, uint32_t i) {
     }
   }
   const rotoi_value *last = p->values + end;
-  if ((op == ROTO_OP_DEPTHWISE || op == ROTO_OP_BATCHNORM) && last->pool_uses) {
+  if ((op == ROTO_OP_DEPTHWISE || op == ROTO_OP_BATCHNORM) && last->pool_uses && !p->separate) {
     head->pooled = last->pool_user;
     p->values[head->pooled].taken = 1;
   }
@@ -226,6 +236,114 @@ static int rotoi_plan_weights(rotoi_planner *p, size_t count, size_t size, size_
   return 1;
 }
 
+/* ---- how values are stored ---- */
+
+static int rotoi_is_low(const rotoi_value *v) {
+  return v->code.type != ROTOI_F32;
+}
+
+static int rotoi_make_f32(rotoi_planner *p, uint32_t i) {
+  if (i == ROTO_NONE || !rotoi_is_low(p->values + i)) return 0;
+  p->values[i].code.type = ROTOI_F32;
+  return 1;
+}
+
+/* If the values that node `i` reads or makes have to be floats, make them so; says whether that changed anything. */
+static int rotoi_plan_floats(rotoi_planner *p, uint32_t i) {
+  const rotoi_value *v = p->values + i;
+  const rotoi_node *node = &v->node;
+  int changed = 0, low = 1;
+  uint32_t end = i, scaled = v->scaled_by;
+  if (i + 1 == p->node_count) changed |= rotoi_make_f32(p, i);
+  if (node->op == ROTO_OP_SCALE) changed |= rotoi_make_f32(p, node->inputs[1]);
+  if (v->taken || i == 0) return changed;
+  while (p->values[end].next != ROTO_NONE) end = p->values[end].next;
+  switch (node->op) {
+    case ROTO_OP_CONV:
+    case ROTO_OP_DENSE:
+    case ROTO_OP_DEPTHWISE:
+    case ROTO_OP_BATCHNORM: {
+      const rotoi_value *in = p->values + node->inputs[0];
+      const size_t taps = node->op == ROTO_OP_DENSE ? (size_t)in->node.h * in->node.w : (size_t)node->kh * node->kw;
+      if (scaled != ROTO_NONE) in = p->values + p->values[scaled].node.inputs[0];
+      low = rotoi_is_low(in) && (scaled == ROTO_NONE || rotoi_is_low(p->values + scaled));
+      /* The row pointers of a tile must all fit on the stack, because what is stored low takes no partial sums. */
+      if (rotoi_is_matrix(node) && taps > ROTOI_POINTERS / p->plan->low->mr) low = 0;
+      if (rotoi_is_matrix(node) && taps * in->node.c > ROTOI_MOST_BYTE_ROWS) low = 0;
+      if (low) return changed;
+      if (scaled != ROTO_NONE) changed |= rotoi_make_f32(p, scaled) | rotoi_make_f32(p, p->values[scaled].node.inputs[0]);
+      return changed | rotoi_make_f32(p, node->inputs[0]) | rotoi_make_f32(p, end) | rotoi_make_f32(p, v->residual);
+    }
+    case ROTO_OP_POINTS:
+      return changed | rotoi_make_f32(p, i) | rotoi_make_f32(p, node->inputs[0]);
+    case ROTO_OP_CONCAT:
+    case ROTO_OP_UPSAMPLE: /* copied as they are */
+      low = rotoi_is_low(v);
+      for (uint32_t k = 0; k < node->input_count; ++k) low &= rotoi_is_low(p->values + node->inputs[k]);
+      if (low) return changed;
+      for (uint32_t k = 0; k < node->input_count; ++k) changed |= rotoi_make_f32(p, node->inputs[k]);
+      return changed | rotoi_make_f32(p, i);
+    default: /* element-wise steps and pools convert */
+      return changed;
+  }
+}
+
+/* What is copied from value to value must mean the same in both: they share the wider range. */
+static int rotoi_plan_share_range(rotoi_planner *p, uint32_t i, float (*ranges)[2]) {
+  const rotoi_node *node = &p->values[i].node;
+  float low = ranges[i][0], high = ranges[i][1];
+  int changed = 0;
+  if (node->op != ROTO_OP_CONCAT && node->op != ROTO_OP_UPSAMPLE) return 0;
+  for (uint32_t k = 0; k < node->input_count; ++k) {
+    const float *range = ranges[node->inputs[k]];
+    low = range[0] < low ? range[0] : low;
+    high = range[1] > high ? range[1] : high;
+  }
+  for (uint32_t k = 0; k <= node->input_count; ++k) {
+    float *range = ranges[k < node->input_count ? node->inputs[k] : i];
+    changed |= range[0] > low || range[1] < high;
+    range[0] = low, range[1] = high;
+  }
+  return changed;
+}
+
+/* The code of a range that holds 0, which becomes a whole number. */
+static rotoi_code rotoi_range_code(float low, float high) {
+  rotoi_code code;
+  code.type = ROTOI_U8;
+  code.scale = (high - low) / 255;
+  code.inverse = 1 / code.scale;
+  code.zero = (float)rotoi_round(-low * code.inverse);
+  return code;
+}
+
+static roto_status rotoi_plan_codes(rotoi_planner *p) {
+  const rotoi_low_kernels *low = p->plan->low;
+  int changed = low != NULL;
+  for (size_t i = 0; i < p->node_count; ++i) {
+    rotoi_code *code = &p->values[i].code;
+    code->type = low ? low->type : ROTOI_F32;
+    code->scale = code->inverse = 1;
+  }
+  while (changed) {
+    changed = 0;
+    for (uint32_t i = 0; i < p->node_count; ++i) changed |= rotoi_plan_floats(p, i);
+  }
+  if (!low || low->type != ROTOI_U8) return ROTO_OK;
+  float(*ranges)[2] = (float(*)[2])rotoi_alloc(p->allocator, p->node_count * sizeof *ranges);
+  if (!ranges) return ROTO_ERR_MEMORY;
+  for (uint32_t i = 0; i < p->node_count; ++i) rotoi_read_range(p->file, i, &ranges[i][0], &ranges[i][1]);
+  for (changed = 1; changed;) {
+    changed = 0;
+    for (uint32_t i = 0; i < p->node_count; ++i) changed |= rotoi_plan_share_range(p, i, ranges);
+  }
+  for (size_t i = 0; i < p->node_count; ++i) {
+    if (rotoi_is_low(p->values + i)) p->values[i].code = rotoi_range_code(ranges[i][0], ranges[i][1]);
+  }
+  rotoi_free(p->allocator, ranges);
+  return ROTO_OK;
+}
+
 static int rotoi_plan_gemm(rotoi_planner *p, rotoi_step *s, const rotoi_value *head, int from_input) {
   const rotoi_node *node = &head->node;
   const rotoi_plan *plan = p->plan;
@@ -250,10 +368,15 @@ static int rotoi_plan_gemm(rotoi_planner *p, rotoi_step *s, const rotoi_value *h
     const rotoi_node *scale = &p->values[head->scaled_by].node;
     s->in[0] = scale->inputs[0];
     s->scale = scale->inputs[1];
+    s->in_code = p->values[s->in[0]].code;
+    s->read_code = p->values[head->scaled_by].code;
   }
   if (head->residual != ROTO_NONE) s->in[1] = head->residual;
+  s->low = s->in_code.type != ROTOI_F32;
   size_t rows, count, pixels = s->oh * s->ow, mr = plan->kernels->mr;
-  if (!rotoi_mul(s->kh * s->kw, s->c, &rows) || !(count = rotoi_packed_count(rows, s->oc))) return 0;
+  /* Rows of words in low precision: what counts below is the bytes of operands. */
+  if (!rotoi_mul(s->kh * s->kw, s->low ? rotoi_words(s->c, s->in_code.type) : s->c, &rows)) return 0;
+  if (!(count = rotoi_packed_count(rows, s->oc))) return 0;
   size_t tasks =
       rotoi_plan_tasks(s, (pixels + mr - 1) / mr, rotoi_panel_count(s->oc, plan->kernels->nr), (double)pixels * (double)count);
   /* Weights that stay in the second-level cache pass by one tile of rows after another.  Larger ones would come from memory
@@ -268,6 +391,10 @@ static int rotoi_plan_gemm(rotoi_planner *p, rotoi_step *s, const rotoi_value *h
       s->row_tasks = (s->rows + s->block - 1) / s->block;
     }
   }
+  if (s->low && s->in_code.type == ROTOI_U8) {
+    if (!rotoi_plan_weights(p, s->ocs, sizeof(float), &s->factor)) return 0;
+    if (s->kh * s->kw > 1 && !rotoi_plan_weights(p, s->cs, 1, &s->outside)) return 0;
+  }
   return rotoi_plan_weights(p, count, sizeof(float), &s->weights) && rotoi_plan_weights(p, s->ocs, sizeof(float), &s->bias);
 }
 
@@ -275,6 +402,7 @@ static int rotoi_plan_depthwise(rotoi_planner *p, rotoi_step *s, const rotoi_val
   const rotoi_node *node = &head->node;
   size_t count;
   s->kind = ROTOI_STEP_DEPTHWISE;
+  s->low = s->in_code.type != ROTOI_F32;
   s->kh = s->kw = s->stride = 1;
   if (node->op == ROTO_OP_DEPTHWISE) {
     s->kh = node->kh, s->kw = node->kw, s->stride = node->stride;
@@ -284,6 +412,7 @@ static int rotoi_plan_depthwise(rotoi_planner *p, rotoi_step *s, const rotoi_val
   rotoi_plan_tasks(s, s->oh, s->cs / ROTOI_LANES, 2.0 * (double)(s->oh * s->ow) * (double)(s->kh * s->kw * s->cs));
   if (head->pooled != ROTO_NONE) {
     s->mean = head->pooled;
+    s->mean_code = p->values[head->pooled].code;
     s->partial = p->value_count;
     rotoi_value *partial = p->values + p->value_count++;
     partial->cs = s->cs;
@@ -304,11 +433,11 @@ static roto_status rotoi_plan_step(rotoi_planner *p, uint32_t end) {
   s->node = last->head;
   s->end = end;
   for (uint32_t i = 0; i < ROTO_MAX_INPUTS; ++i) s->in[i] = ROTOI_ABSENT;
-  s->scale = s->mean = s->partial = s->weights = s->bias = ROTOI_ABSENT;
+  s->scale = s->mean = s->partial = s->weights = s->bias = s->factor = ROTOI_ABSENT;
   s->in[0] = node->inputs[0];
   s->out = end;
-  s->type = in->type;
-  s->out_type = last->type;
+  s->in_code = s->read_code = in->code;
+  s->out_code = last->code;
   s->act = last->node.act;
   s->h = in->node.h, s->w = in->node.w, s->c = in->node.c, s->cs = in->cs;
   s->oh = last->node.h, s->ow = last->node.w, s->oc = last->node.c, s->ocs = last->cs;
@@ -364,6 +493,9 @@ static roto_status rotoi_plan_step(rotoi_planner *p, uint32_t end) {
       rotoi_plan_tasks(s, (s->points + ROTOI_LANES - 1) / ROTOI_LANES, 1, 64.0 * (double)(s->h * s->w * s->points));
       break;
   }
+  if (s->in[1] != ROTOI_ABSENT) s->second_code = p->values[s->in[1]].code;
+  if (s->weights == ROTOI_ABSENT)
+    s->low = s->in_code.type != ROTOI_F32 || s->second_code.type != ROTOI_F32 || s->out_code.type != ROTOI_F32;
   return fits ? ROTO_OK : ROTO_ERR_LIMIT;
 }
 
@@ -388,7 +520,9 @@ static int rotoi_plan_shapes(rotoi_planner *p) {
       plan->input_cs = v->cs;
     }
     if (!rotoi_mul(h, w, &pixels) || !rotoi_mul(pixels, v->cs, &count)) return 0;
-    if (!rotoi_mul(count, rotoi_type_size(v->type), &v->size)) return 0;
+    if (!rotoi_mul(count, rotoi_type_size(v->code.type), &v->size)) return 0;
+    /* The last word of a row may reach past the picture. */
+    if (rotoi_is_low(v) && !rotoi_add(v->size, ROTOI_LINE, &v->size)) return 0;
   }
   return 1;
 }
@@ -472,6 +606,7 @@ static int rotoi_plan_memory(rotoi_planner *p) {
     }
   }
   plan->input = values[0].place;
+  plan->input_code = values[0].code;
   plan->picture = values[plan->picture].place;
   plan->output = values[values[p->node_count - 1].same_as].place;
   plan->output_c = values[p->node_count - 1].node.c;
@@ -518,13 +653,33 @@ static void rotoi_plan_fill(const rotoi_planner *p, const rotoi_step *s) {
     pack.columns = pack.row_stride = s->oc;
     pack.col_stride = 1;
     pack.scale = p->scale;
-    pack.nr = p->plan->kernels->nr;
-    rotoi_pack_panels(&pack, weights);
+    pack.nr = s->low ? p->plan->low->nr : p->plan->kernels->nr;
+    if (!s->low) {
+      rotoi_pack_panels(&pack, weights);
+      return;
+    }
+    unsigned char *words = p->plan->weights + s->weights;
+    if (s->in_code.type == ROTOI_U8) {
+      /* real = scale * sum of input * weight; the input is code.scale * (byte - code.zero), the weight byte / byte_scale. */
+      float *factor = rotoi_floats(p->plan->weights, s->factor);
+      rotoi_byte_scales(&pack, p->byte_scale);
+      for (size_t c = 0; c < s->oc; ++c) factor[c] = s->read_code.scale * p->scale[c] / p->byte_scale[c];
+      pack.scale = p->byte_scale;
+      if (s->outside) memset(p->plan->weights + s->outside, (int)s->read_code.zero, s->cs);
+    }
+    for (size_t panel = 0; panel < s->columns; ++panel) rotoi_pack_words(&pack, s->in_code.type, panel, words);
+    if (s->in_code.type == ROTOI_U8) {
+      const float *factor = rotoi_floats(p->plan->weights, s->factor);
+      for (size_t c = 0; c < s->oc; ++c) {
+        const double sum = (double)rotoi_byte_sum(&pack, c, words);
+        bias[c] = (float)((double)bias[c] - (double)factor[c] * (double)s->read_code.zero * sum);
+      }
+    }
   } else {
     const unsigned char *from = head->node.op == ROTO_OP_DEPTHWISE ? rotoi_tensor(p->file, head->node.tensors[0], NULL) : NULL;
     for (size_t t = 0; t < s->kh * s->kw; ++t) {
       for (size_t c = 0; c < s->oc; ++c)
-        weights[t * s->cs + c] = p->scale[c] * (from ? rotoi_f32(from + (t * s->oc + c) * 4) : 1.0f);
+        weights[t * s->cs + c] = s->in_code.scale * p->scale[c] * (from ? rotoi_f32(from + (t * s->oc + c) * 4) : 1.0f);
     }
   }
 }
@@ -539,11 +694,15 @@ static roto_status rotoi_plan_build(rotoi_planner *p) {
   rotoi_plan *plan = p->plan;
   size_t zeros = 0, most_channels = 0, place;
   rotoi_plan_nodes(p);
+  for (uint32_t i = 1; i < p->node_count; ++i) {
+    if (p->values[i].node.op == ROTO_OP_SCALE && !p->separate) rotoi_plan_scale(p, i);
+    if (!p->values[i].taken) rotoi_plan_chain(p, i);
+  }
+  roto_status status = rotoi_plan_codes(p);
+  if (status) return status;
   if (!rotoi_plan_shapes(p)) return ROTO_ERR_LIMIT;
   for (uint32_t i = 1; i < p->node_count; ++i) {
-    rotoi_value *v = p->values + i;
-    if (v->node.op == ROTO_OP_SCALE) rotoi_plan_scale(p, i);
-    if (!v->taken) rotoi_plan_chain(p, i);
+    const rotoi_value *v = p->values + i;
     if (v->cs > zeros) zeros = v->cs;
     if (v->node.c > most_channels) most_channels = v->node.c;
   }
@@ -554,14 +713,14 @@ static roto_status rotoi_plan_build(rotoi_planner *p) {
   rotoi_plan_weights(p, zeros, sizeof(float), &place); /* the pixel outside every picture, at place 0 */
   for (uint32_t i = 1; i < p->node_count; ++i) {
     if (p->values[i].head == ROTO_NONE) continue;
-    roto_status status = rotoi_plan_step(p, i);
-    if (status) return status;
+    if ((status = rotoi_plan_step(p, i))) return status;
   }
   if (!rotoi_plan_memory(p)) return ROTO_ERR_LIMIT;
 
   plan->weights = (unsigned char *)rotoi_alloc(p->allocator, plan->weight_size);
   p->scale = (float *)rotoi_alloc(p->allocator, most_channels * sizeof(float));
-  if (!plan->weights || !p->scale) return ROTO_ERR_MEMORY;
+  p->byte_scale = (float *)rotoi_alloc(p->allocator, most_channels * sizeof(float));
+  if (!plan->weights || !p->scale || !p->byte_scale) return ROTO_ERR_MEMORY;
   memset(plan->weights, 0, plan->weight_size);
   for (size_t i = 0; i < plan->step_count; ++i) {
     if (plan->steps[i].weights != ROTOI_ABSENT) rotoi_plan_fill(p, plan->steps + i);
@@ -569,15 +728,17 @@ static roto_status rotoi_plan_build(rotoi_planner *p) {
   return ROTO_OK;
 }
 
-/* Plan a validated file for a kernel table.  On failure `plan` is empty.  The plan does not refer to the file. */
-static roto_status rotoi_plan_create(const rotoi_file *file, const rotoi_kernels *kernels, const roto_allocator *allocator,
-                                     rotoi_plan *plan) {
+/* Plan a validated file for a kernel table, and for low precision if `low` is not NULL (bytes need a file with ranges).  On failure `plan` is empty.  The plan does not refer to the file. */
+static roto_status rotoi_plan_create(const rotoi_file *file, const rotoi_kernels *kernels, const rotoi_low_kernels *low,
+                                     int separate, const roto_allocator *allocator, rotoi_plan *plan) {
   rotoi_planner p;
   size_t nodes = file->node_count, values = 2 * nodes + 1; /* at most one value of sums a node, and the picture */
   roto_status status = ROTO_ERR_MEMORY;
   memset(plan, 0, sizeof *plan);
   memset(&p, 0, sizeof p);
   plan->kernels = kernels;
+  plan->low = low;
+  p.separate = separate;
   p.file = file;
   p.plan = plan;
   p.allocator = allocator;
@@ -590,6 +751,7 @@ static roto_status rotoi_plan_create(const rotoi_file *file, const rotoi_kernels
     status = rotoi_plan_build(&p);
   }
   rotoi_free(allocator, p.scale);
+  rotoi_free(allocator, p.byte_scale);
   rotoi_free(allocator, p.order);
   rotoi_free(allocator, p.values);
   if (status) rotoi_plan_free(plan, allocator);

@@ -81,6 +81,9 @@ static void rotoi_fill_info(roto_model *model) {
   info->look_count = file->look_count;
   info->second = model->second ? &model->second->info : NULL;
   info->isa = model->plan.kernels->isa;
+  info->precision = !model->plan.low                      ? ROTO_PRECISION_FP32
+                    : model->plan.low->type == ROTOI_BF16 ? ROTO_PRECISION_BF16
+                                                          : ROTO_PRECISION_INT8;
 }
 
 static roto_status rotoi_open(const void *data, size_t size, const roto_options *options, roto_error *error,
@@ -88,14 +91,18 @@ static roto_status rotoi_open(const void *data, size_t size, const roto_options 
   rotoi_file file;
   roto_status status = rotoi_parse((const unsigned char *)data, size, &file, error);
   if (status) return status;
+  if (options->precision == ROTO_PRECISION_INT8 && !file.ranges) return ROTO_ERR_RANGES;
   roto_model *m = (roto_model *)rotoi_alloc(&options->allocator, sizeof *m);
   if (!m) return ROTO_ERR_MEMORY;
   memset(m, 0, sizeof *m);
   m->file = file;
   m->allocator = options->allocator;
   m->vertices = (int32_t *)rotoi_alloc(&m->allocator, (size_t)file.vertex_count * sizeof(int32_t));
-  status = m->vertices ? rotoi_plan_create(&m->file, rotoi_select_kernels(options->max_isa), &m->allocator, &m->plan)
-                       : ROTO_ERR_MEMORY;
+  const rotoi_kernels *kernels = rotoi_select_kernels(options->max_isa);
+  const rotoi_low_kernels *low = NULL;
+  if (options->precision == ROTO_PRECISION_BF16) low = rotoi_select_low(kernels, ROTOI_BF16);
+  if (options->precision == ROTO_PRECISION_INT8) low = rotoi_select_low(kernels, ROTOI_U8);
+  status = m->vertices ? rotoi_plan_create(&m->file, kernels, low, options->separate, &m->allocator, &m->plan) : ROTO_ERR_MEMORY;
   if (!status) status = rotoi_shapes_create(&m->file, m->plan.kernels, &m->allocator, &m->shapes);
   if (!status && m->plan.workspace < m->shapes.workspace) m->plan.workspace = m->shapes.workspace;
   if (!status && file.look_count) status = rotoi_open(file.look_model, file.look_model_size, options, error, &m->second);
@@ -111,6 +118,10 @@ static roto_status rotoi_open(const void *data, size_t size, const roto_options 
   return ROTO_OK;
 }
 
+static int rotoi_precision_valid(roto_precision precision) {
+  return precision == ROTO_PRECISION_FP32 || precision == ROTO_PRECISION_BF16 || precision == ROTO_PRECISION_INT8;
+}
+
 ROTO_API roto_status roto_open(const void *data, size_t size, const roto_options *options, roto_model **model) {
   roto_options defaults;
   roto_error error;
@@ -119,7 +130,8 @@ ROTO_API roto_status roto_open(const void *data, size_t size, const roto_options
   memset(&error, 0, sizeof error);
   if (!options) options = &defaults;
   if (model) *model = NULL;
-  if (model && data && rotoi_allocator_valid(&options->allocator)) status = rotoi_open(data, size, options, &error, model);
+  if (model && data && rotoi_allocator_valid(&options->allocator) && rotoi_precision_valid(options->precision))
+    status = rotoi_open(data, size, options, &error, model);
   error.status = status;
   if (status && options->error) *options->error = error;
   return status;
@@ -550,6 +562,19 @@ static float rotoi_selftest_shapes(const roto_model *model, float *workspace, fl
   return worst;
 }
 
+/* The file's tolerance is that of float32; bfloat16 may be off by 2 % of the largest output. */
+static float rotoi_selftest_tolerance(const roto_model *model) {
+  const rotoi_file *file = &model->file;
+  float largest = 0;
+  if (!model->plan.low) return file->test_tolerance;
+  for (uint32_t i = 0; i < file->output_count; ++i) {
+    float out = rotoi_test_output(file, i);
+    out = out < 0 ? -out : out;
+    largest = out > largest ? out : largest;
+  }
+  return file->test_tolerance + 0.02f * largest;
+}
+
 /* The same of one network's output, in a session whose workspace holds it. */
 static float rotoi_selftest_network(const roto_session *session, const roto_model *model, roto_status *status) {
   const rotoi_file *file = &model->file;
@@ -559,11 +584,11 @@ static float rotoi_selftest_network(const roto_session *session, const roto_mode
     picture[i] = ((float)file->test_pixels[i] / 255.0f - file->input_mean[i % channels]) * file->input_scale[i % channels];
   rotoi_execute(&model->plan, &session->parallel, &session->profile, picture, row, session->values);
 
-  float worst = 0;
+  float worst = 0, tolerance = rotoi_selftest_tolerance(model);
   for (uint32_t i = 0; i < file->output_count; ++i) {
     float d = rotoi_output(model, session->values, i) - rotoi_test_output(file, i);
     d = d < 0 ? -d : d;
-    if (!(d <= file->test_tolerance)) *status = ROTO_ERR_SELFTEST;
+    if (!(d <= tolerance)) *status = ROTO_ERR_SELFTEST;
     if (!(d <= worst) && worst == worst) worst = d; /* the first that is not a number stays */
   }
   return worst;

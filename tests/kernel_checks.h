@@ -136,7 +136,7 @@ static void expect_act(size_t index, int act, double x, double tolerance) {
 }
 
 /* The add slot alone, b NULL, on a grid and on the values where formulas break. */
-static void check_activations(const rotoi_kernels *kernels) {
+static inline void check_activations(const rotoi_kernels *kernels) {
   static const float special[] = {0, -0.0f, 1e-40f, -1e-40f, 87, 88, 89, -87, -88, -89, 104, -104, 1e4f, -1e4f, 3e38f, -3e38f};
   enum { GRID = 40000, SPECIAL = sizeof special / sizeof *special };
   const float infinity = (float)HUGE_VAL;
@@ -375,7 +375,7 @@ static inline void check_windows(const rotoi_kernels *kernels) {
 
 /* ---- the rest ---- */
 
-static void check_channel_sum(const rotoi_kernels *kernels) {
+static inline void check_channel_sum(const rotoi_kernels *kernels) {
   static const size_t pixel_counts[] = {1, 2, 3, 49, 196};
   for (size_t cs = 16; cs <= 176; cs += 16) {
     for (size_t ip = 0; ip < 5; ++ip) {
@@ -399,7 +399,7 @@ static void check_channel_sum(const rotoi_kernels *kernels) {
 }
 
 /* add: b given or not, out apart, out = a, out = b.  scale: out apart or out = a. */
-static void check_elementwise(const rotoi_kernels *kernels) {
+static inline void check_elementwise(const rotoi_kernels *kernels) {
   for (int act = 0; act < ROTO_ACT_COUNT; ++act) {
     for (size_t n = 4; n <= 84; n += 4) {
       for (int alias = 0; alias < 4; ++alias) {

@@ -66,12 +66,13 @@ static void run(roto_session *session, const roto_info *info, const char *path, 
 }
 
 /* Seconds of a new process, from before it exists until it is gone again: it opens the model, predicts once and ends. */
-static double start_process(const char *path, const char *isa, const char *threads) {
+static double start_process(const char *path, const char *isa, const char *precision, const char *threads) {
   double start = cli_seconds();
   pid_t child = fork();
   int status = -1;
   if (child == 0) {
-    execl("/proc/self/exe", "roto", "bench", "--once", "--isa", isa, "--threads", threads, "--model", path, (char *)NULL);
+    execl("/proc/self/exe", "roto", "bench", "--once", "--isa", isa, "--precision", precision, "--threads", threads, "--model", path,
+          (char *)NULL);
     _exit(EXIT_FAILED);
   }
   if (child < 0 || waitpid(child, &status, 0) != child || status)
@@ -79,19 +80,24 @@ static double start_process(const char *path, const char *isa, const char *threa
   return cli_seconds() - start;
 }
 
-static void bench_start_up(const char *path, const char *isa, int threads, int runs, int json) {
+static void bench_start_up(const char *path, const char *isa, const char *precision, int threads, int runs, int json) {
   double *seconds = (double *)cli_alloc((size_t)runs, sizeof *seconds);
   char number[16];
   snprintf(number, sizeof number, "%d", threads);
-  start_process(path, isa, number); /* the file is in memory from here on */
-  for (int i = 0; i < runs; ++i) seconds[i] = start_process(path, isa, number);
+  start_process(path, isa, precision, number); /* the file is in memory from here on */
+  for (int i = 0; i < runs; ++i) seconds[i] = start_process(path, isa, precision, number);
   double middle = median(seconds, (size_t)runs);
   if (json)
-    printf("{\"start_up_ms\":%.4f,\"min_ms\":%.4f,\"threads\":%d}\n", middle * 1e3, seconds[0] * 1e3, threads);
+    printf("{\"start_up_ms\":%.4f,\"min_ms\":%.4f,\"threads\":%d,\"precision\":\"%s\"}\n", middle * 1e3, seconds[0] * 1e3, threads,
+           precision);
   else
     printf("%s: %.2f ms from the start of a process to the end of its first prediction (median of %d, %.2f ms least)\n", path,
            middle * 1e3, runs, seconds[0] * 1e3);
   free(seconds);
+}
+
+static peak_kind kind_of(roto_precision precision) {
+  return precision == ROTO_PRECISION_INT8 ? PEAK_INT8 : precision == ROTO_PRECISION_BF16 ? PEAK_BF16 : PEAK_FP32;
 }
 
 /* A step against its roof. */
@@ -102,7 +108,7 @@ typedef struct step_result {
 
 static step_result judge_step(const timings *t, size_t i, const peak_machine *machine, double all_bytes) {
   const roto_step *s = t->steps + i;
-  const peak_work work = {PEAK_FP32, 2 * (double)s->multiply_adds, (double)s->value_bytes, (double)s->weight_bytes, all_bytes};
+  const peak_work work = {kind_of(s->precision), 2 * (double)s->multiply_adds, (double)s->value_bytes, (double)s->weight_bytes, all_bytes};
   step_result r;
   r.seconds = median(t->step_seconds + i * (size_t)t->runs, (size_t)t->runs);
   r.gflops = 1e-9 * work.operations / r.seconds;
@@ -178,12 +184,14 @@ static int write_roofline(const char *path, const timings *t, const roto_info *i
     p->bytes = (double)(s->value_bytes + s->weight_bytes);
     p->seconds = median(t->step_seconds + i * (size_t)t->runs, (size_t)t->runs);
   }
-  double rate = 2 * (double)info->multiply_adds / seconds, peak = machine->operations[PEAK_FP32];
+  const peak_kind kind = kind_of(info->precision);
+  double rate = 2 * (double)info->multiply_adds / seconds, peak = machine->operations[kind];
   char *title = cli_format("%s: where the time of one inference goes", info->name);
   char *subtitle = cli_format(
-      "%.2f ms, %.0f GFLOP/s, %.0f %% of the peak; %s, %d %s; a disc is a step, its area the time it takes", 1e3 * seconds,
-      1e-9 * rate, peak > 0 ? 100 * rate / peak : 0, roto_isa_name(info->isa), threads, threads == 1 ? "thread" : "threads");
-  int status = roofline_write(path, title, subtitle, machine, PEAK_FP32, points, t->step_count, message);
+      "%.2f ms, %.0f GFLOP/s, %.0f %% of the peak; %s, %s, %d %s; a disc is a step, its area the time it takes", 1e3 * seconds,
+      1e-9 * rate, peak > 0 ? 100 * rate / peak : 0, roto_precision_name(info->precision), roto_isa_name(info->isa), threads,
+      threads == 1 ? "thread" : "threads");
+  int status = roofline_write(path, title, subtitle, machine, kind, points, t->step_count, message);
   free(title);
   free(subtitle);
   free(points);
@@ -191,14 +199,15 @@ static int write_roofline(const char *path, const timings *t, const roto_info *i
 }
 
 int bench_main(int argc, char **argv) {
-  const char *path = NULL, *precision = "fp32", *isa_name = "auto", *roofline = NULL;
+  const char *path = NULL, *precision_name = "fp32", *isa_name = "auto", *roofline = NULL;
   char message[MESSAGE_SIZE];
   int threads = cli_default_threads(), iterations = 100, json = 0, profile = 0, start_up = 0, once = 0;
   roto_isa isa;
+  roto_precision precision;
   const cli_option table[] = {
       {"--model", CLI_STRING, &path, "FILE", "the .roto model"},
       {"--threads", CLI_INTEGER, &threads, "N", "threads (default: all, or what the farm grants)"},
-      {"--precision", CLI_STRING, &precision, "NAME", "fp32"},
+      {"--precision", CLI_STRING, &precision_name, "NAME", "fp32 (default), bf16, or int8 for a model that `roto model quantize` wrote"},
       {"--iterations", CLI_INTEGER, &iterations, "N", "inferences to time (default 100)"},
       {"--isa", CLI_STRING, &isa_name, "NAME", "at most this instruction set: scalar, avx2, avx512"},
       {"--profile", CLI_FLAG, &profile, NULL, "each step against what bounds it: arithmetic or memory"},
@@ -216,7 +225,8 @@ int bench_main(int argc, char **argv) {
   int count = cli_parse(&command, argc, argv);
   if (count == 1 && !path) path = argv[0], count = 0;
   if (count || !path) cli_usage(&command, "expected one model: --model FILE");
-  if (strcmp(precision, "fp32")) cli_usage(&command, "--precision expects fp32, found '%s'", precision);
+  if (model_parse_precision(precision_name, &precision))
+    cli_usage(&command, "--precision expects fp32, bf16 or int8, found '%s'", precision_name);
   if (model_parse_isa(isa_name, &isa)) cli_usage(&command, "--isa expects auto, scalar, avx2 or avx512, found '%s'", isa_name);
   if (iterations < 1) cli_usage(&command, "--iterations expects 1 or more, found %d", iterations);
   if (threads < 0) cli_usage(&command, "--threads expects 0 (all) or more, found %d", threads);
@@ -229,7 +239,7 @@ int bench_main(int argc, char **argv) {
 
   if (start_up) {
     if (access(path, R_OK)) cli_fail(EXIT_MODEL, "%s: the model cannot be opened", path);
-    bench_start_up(path, isa_name, threads, iterations, json);
+    bench_start_up(path, isa_name, precision_name, threads, iterations, json);
     return EXIT_DONE;
   }
 
@@ -237,8 +247,11 @@ int bench_main(int argc, char **argv) {
   roto_session *session;
   roto_session_options options;
   timings t;
-  if (model_open(path, isa, &file, message)) cli_fail(EXIT_MODEL, "%s", message);
+  if (model_open_in(path, isa, precision, &file, message)) cli_fail(EXIT_MODEL, "%s", message);
   const roto_info *info = roto_get_info(file.model);
+  if (info->precision != precision)
+    cli_fail(EXIT_FAILED, "%s needs AVX-512 with %s, which this machine or --isa %s does not give; it would run in %s", precision_name,
+             precision == ROTO_PRECISION_BF16 ? "BF16" : "VNNI", isa_name, roto_precision_name(info->precision));
   memset(&options, 0, sizeof options);
   memset(&t, 0, sizeof t);
   options.parallel.threads = threads;
@@ -263,7 +276,7 @@ int bench_main(int argc, char **argv) {
   double all_bytes = 4 * (double)info->parameter_count + (double)info->session_size;
   peak_machine machine;
   peak_measure(info->isa, threads, &machine);
-  double peak = machine.operations[PEAK_FP32];
+  double peak = machine.operations[kind_of(precision)];
   if (roofline && write_roofline(roofline, &t, info, threads, middle, &machine, message)) cli_fail(EXIT_WRITE, "%s", message);
   if (json) {
     cJSON *root = cJSON_CreateObject();
@@ -276,13 +289,13 @@ int bench_main(int argc, char **argv) {
     cJSON_AddNumberToObject(root, "peak_memory_mib", peak_mib);
     cJSON_AddStringToObject(root, "isa", roto_isa_name(info->isa));
     cJSON_AddNumberToObject(root, "threads", threads);
-    cJSON_AddStringToObject(root, "precision", precision);
+    cJSON_AddStringToObject(root, "precision", precision_name);
     cJSON_AddNumberToObject(root, "copy_gb_per_s", machine.bandwidth[PEAK_SIZES - 1] * 1e-9);
     if (profile) cJSON_AddItemToObject(root, "steps", json_steps(&t, &machine, all_bytes));
     json_print(root);
   } else {
-    printf("%s: %.3f ms median, %.3f ms least, of %d (%s, %d threads)\n%.1f GFLOP/s", info->name, middle * 1e3,
-           t.seconds[0] * 1e3, iterations, roto_isa_name(info->isa), threads, rate * 1e-9);
+    printf("%s: %.3f ms median, %.3f ms least, of %d (%s, %s, %d threads)\n%.1f GFLOP/s", info->name, middle * 1e3,
+           t.seconds[0] * 1e3, iterations, precision_name, roto_isa_name(info->isa), threads, rate * 1e-9);
     if (peak > 0) printf(", %.0f %% of the measured peak of %.0f", 100 * rate / peak, peak * 1e-9);
     printf("\nworkspace %.1f MiB, peak memory %.1f MiB\n", workspace_mib, peak_mib);
     if (profile) {

@@ -58,6 +58,10 @@ roto_allocator model_allocator(void) {
 }
 
 int model_open(const char *path, roto_isa max_isa, model_file *file, char *message) {
+  return model_open_in(path, max_isa, ROTO_PRECISION_FP32, file, message);
+}
+
+int model_open_in(const char *path, roto_isa max_isa, roto_precision precision, model_file *file, char *message) {
   roto_error error;
   roto_options options;
   memset(file, 0, sizeof *file);
@@ -65,6 +69,7 @@ int model_open(const char *path, roto_isa max_isa, model_file *file, char *messa
   memset(&error, 0, sizeof error);
   memset(&options, 0, sizeof options);
   options.max_isa = max_isa;
+  options.precision = precision;
   options.allocator = model_allocator();
   options.error = &error;
   roto_status status = roto_open(file->data, file->size, &options, &file->model);
@@ -89,5 +94,11 @@ int model_parse_isa(const char *name, roto_isa *isa) {
   if (!strcmp(name, "auto")) return *isa = ROTO_ISA_AUTO, 0;
   for (int i = ROTO_ISA_SCALAR; i <= ROTO_ISA_AVX512; ++i)
     if (!strcmp(name, roto_isa_name((roto_isa)i))) return *isa = (roto_isa)i, 0;
+  return -1;
+}
+
+int model_parse_precision(const char *name, roto_precision *precision) {
+  for (int i = ROTO_PRECISION_FP32; i <= ROTO_PRECISION_INT8; ++i)
+    if (!strcmp(name, roto_precision_name((roto_precision)i))) return *precision = (roto_precision)i, 0;
   return -1;
 }
