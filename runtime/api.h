@@ -38,15 +38,15 @@ extern "C" {
 #endif
 
 /* Every way a call can fail: name, value, sentence.  Values are grouped with gaps and never reused. */
-#define ROTO_STATUS_LIST(X)                                                           \
-  X(ROTO_OK, 0, "no error")                                                           \
-  X(ROTO_ERR_ARGUMENT, 1, "an argument is NULL, out of range or contradicts another") \
-  X(ROTO_ERR_MEMORY, 2, "out of memory, or the caller's memory block is too small")   \
-  X(ROTO_ERR_FILE, 10, "the file cannot be opened or read")                           \
-  X(ROTO_ERR_NOT_ROTO, 11, "this is not a .roto model")                               \
-  X(ROTO_ERR_VERSION, 12, "the model was written for another version of the format")  \
-  X(ROTO_ERR_INVALID, 13, "the model breaks a rule of the format")                    \
-  X(ROTO_ERR_LIMIT, 14, "the model exceeds a limit of this build")                    \
+#define ROTO_STATUS_LIST(X)                                                                   \
+  X(ROTO_OK, 0, "no error")                                                                   \
+  X(ROTO_ERR_ARGUMENT, 1, "an argument is NULL, out of range or contradicts another")         \
+  X(ROTO_ERR_MEMORY, 2, "out of memory, or the caller's memory block is too small")           \
+  X(ROTO_ERR_FILE, 10, "the file cannot be opened or read")                                   \
+  X(ROTO_ERR_NOT_ROTO, 11, "this is not a .roto model")                                       \
+  X(ROTO_ERR_VERSION, 12, "the model was written for another version of the format")          \
+  X(ROTO_ERR_INVALID, 13, "the model breaks a rule of the format")                            \
+  X(ROTO_ERR_LIMIT, 14, "the model exceeds a limit of this build")                            \
   X(ROTO_ERR_RANGES, 15, "int8 needs a model with ranges: make one with roto model quantize") \
   X(ROTO_ERR_SELFTEST, 20, "the model does not reproduce its own self-test here")
 

@@ -274,7 +274,8 @@ static void rotoi_run_low(const rotoi_run *run, const rotoi_part *part) {
     low->scale(in, s->in_code, rotoi_floats(run->values, s->in[1]), pixels, s->ocs, s->act, out, s->out_code);
   } else {
     const unsigned char *second = run->values + s->in[1] + offset * rotoi_type_size(s->second_code.type);
-    low->add(in, s->in_code, s->in[1] == ROTOI_ABSENT ? NULL : second, s->second_code, pixels * s->ocs, s->act, out, s->out_code);
+    low->add(in, s->in_code, s->in[1] == ROTOI_ABSENT ? NULL : second, s->second_code, pixels * s->ocs, s->act, out,
+             s->out_code);
   }
 }
 
@@ -390,7 +391,8 @@ static void rotoi_finish_mean(const rotoi_plan *plan, const rotoi_step *s, unsig
 static void rotoi_step_cost(const rotoi_step *s, unsigned char *values_at, roto_step *cost) {
   static const char *const kinds[] = {"gemm", "depthwise", "pool", "mean", "add", "scale", "concat", "upsample", "points"};
   size_t element = rotoi_type_size(s->in_code.type), taps = s->kh * s->kw, weights = 0;
-  size_t in = s->h * s->w * s->cs * element, out = s->oh * s->ow * s->ocs * rotoi_type_size(s->out_code.type), values = in + out;
+  size_t in = s->h * s->w * s->cs * element, out = s->oh * s->ow * s->ocs * rotoi_type_size(s->out_code.type),
+         values = in + out;
   size_t second = s->oh * s->ow * s->ocs * rotoi_type_size(s->second_code.type);
   size_t joined = s->c > s->cs ? s->c / s->cs : 1, kernel_w = rotoi_min(s->kw * joined, s->w);
   memset(cost, 0, sizeof *cost);

@@ -188,10 +188,11 @@ rotoi_inline ROTOI_AVX512 __m512 rotoi_load_avx512(const void *p, size_t i, cons
   const unsigned char *at = (const unsigned char *)p;
   if (type == ROTOI_F32) return _mm512_loadu_ps(at + 4 * i);
   if (type == ROTOI_BF16) {
-    const __m512i bits = _mm512_cvtepu16_epi32(_mm256_loadu_si256((const __m256i *)(const void *)(at + 2 * i)));
+    const __m512i bits = _mm512_maskz_cvtepu16_epi32(0xffff, _mm256_loadu_si256((const __m256i *)(const void *)(at + 2 * i)));
     return _mm512_castsi512_ps(_mm512_maskz_slli_epi32(0xffff, bits, 16));
   }
-  return _mm512_cvtepi32_ps(_mm512_cvtepu8_epi32(_mm_loadu_si128((const __m128i *)(const void *)(at + i))));
+  return _mm512_maskz_cvtepi32_ps(0xffff,
+                                  _mm512_maskz_cvtepu8_epi32(0xffff, _mm_loadu_si128((const __m128i *)(const void *)(at + i))));
 }
 
 /* Where a tile of a depthwise convolution reads: `n` outputs, rows [ky0, ky1) of the kernel, the first of them at row0; of input
@@ -245,7 +246,8 @@ rotoi_inline ROTOI_AVX512 void rotoi_depthwise_sums_avx512(const rotoi_depthwise
     }
     ROTOI_UNROLL
     for (size_t i = 0; i < tile; ++i) {
-      if (i < at->n) _mm512_storeu_ps(result + i * result_stride + c - c0, rotoi_min_avx512(high, rotoi_max_avx512(low, acc[i])));
+      if (i < at->n)
+        _mm512_storeu_ps(result + i * result_stride + c - c0, rotoi_min_avx512(high, rotoi_max_avx512(low, acc[i])));
     }
   }
 }
@@ -262,7 +264,8 @@ rotoi_inline ROTOI_AVX512 void rotoi_depthwise_tile_avx512(const rotoi_depthwise
     c1 = d->c1 - c0 < ROTOI_DEPTHWISE_CHUNK ? d->c1 : c0 + ROTOI_DEPTHWISE_CHUNK;
     rotoi_depthwise_sums_avx512(d, d->in, 0, &at, c0, c1, result + c0, d->cs, tile, kw, stride, ROTOI_F32);
     if (clamp && !d->sums) continue;
-    rotoi_finish_avx512(result + c0, d->cs, at.n, (c1 - c0) / 16, d->sums ? d->sums + c0 : NULL, clamp ? ROTO_ACT_NONE : d->act);
+    rotoi_finish_avx512(result + c0, d->cs, at.n, (c1 - c0) / 16, d->sums ? d->sums + c0 : NULL,
+                        clamp ? ROTO_ACT_NONE : d->act);
   }
 }
 

@@ -95,9 +95,9 @@ rotoi_noinline ROTOI_AVX512 void rotoi_low_finish_bf16(const rotoi_low_finish *f
 #undef ROTOI_CALL
 }
 
-rotoi_noinline ROTOI_AVX512 void rotoi_low_finish_u8(const rotoi_low_finish *f, int act){
+rotoi_noinline ROTOI_AVX512 void rotoi_low_finish_u8(const rotoi_low_finish *f, int act) {
 #define ROTOI_CALL(constant) rotoi_low_finish_rows(f, constant, ROTOI_U8)
-    ROTOI_ACT_SWITCH(act, ROTOI_CALL)
+  ROTOI_ACT_SWITCH(act, ROTOI_CALL)
 #undef ROTOI_CALL
 }
 
@@ -191,24 +191,24 @@ static void rotoi_finish_low_gemm(const rotoi_low_gemm *g, const float *sums) {
       sums(g, buffer, m, 2); \
     }                        \
     break;
-#define ROTOI_TILES(sums)                                                                                              \
-  switch (g->m) {                                                                                                      \
-    ROTOI_TILE(sums, 1)                                                                                                \
-    ROTOI_TILE(sums, 2)                                                                                                \
-    ROTOI_TILE(sums, 3)                                                                                                \
-    ROTOI_TILE(sums, 4)                                                                                                \
-    ROTOI_TILE(sums, 5)                                                                                                \
-    ROTOI_TILE(sums, 6)                                                                                                \
-    ROTOI_TILE(sums, 7)                                                                                                \
-    ROTOI_TILE(sums, 8)                                                                                                \
-    ROTOI_TILE(sums, 9)                                                                                                \
-    ROTOI_TILE(sums, 10)                                                                                               \
-    ROTOI_TILE(sums, 11)                                                                                               \
-    ROTOI_TILE(sums, 12)                                                                                               \
-    ROTOI_TILE(sums, 13)                                                                                               \
-    ROTOI_TILE(sums, 14)                                                                                               \
-    default:                                                                                                           \
-      ROTO_ASSERT(0);                                                                                                  \
+#define ROTOI_TILES(sums) \
+  switch (g->m) {         \
+    ROTOI_TILE(sums, 1)   \
+    ROTOI_TILE(sums, 2)   \
+    ROTOI_TILE(sums, 3)   \
+    ROTOI_TILE(sums, 4)   \
+    ROTOI_TILE(sums, 5)   \
+    ROTOI_TILE(sums, 6)   \
+    ROTOI_TILE(sums, 7)   \
+    ROTOI_TILE(sums, 8)   \
+    ROTOI_TILE(sums, 9)   \
+    ROTOI_TILE(sums, 10)  \
+    ROTOI_TILE(sums, 11)  \
+    ROTOI_TILE(sums, 12)  \
+    ROTOI_TILE(sums, 13)  \
+    ROTOI_TILE(sums, 14)  \
+    default:              \
+      ROTO_ASSERT(0);     \
   }
 
 static ROTOI_AVX512_BF16 void rotoi_gemm_14x32_bf16(const rotoi_low_gemm *g) {
@@ -387,30 +387,19 @@ rotoi_inline ROTOI_AVX512 void rotoi_scale_act_low(const void *a, const rotoi_co
 }
 
 static ROTOI_AVX512 void rotoi_scale_low(const void *a, rotoi_code a_code, const float *s, size_t pixels, size_t cs, int act,
-                                         void *out, rotoi_code out_code){
+                                         void *out, rotoi_code out_code) {
 #define ROTOI_CALL(constant) rotoi_scale_act_low(a, &a_code, s, pixels, cs, constant, out, &out_code)
-    ROTOI_ACT_SWITCH(act, ROTOI_CALL)
+  ROTOI_ACT_SWITCH(act, ROTOI_CALL)
 #undef ROTOI_CALL
 }
 
-static const rotoi_low_kernels rotoi_kernels_bf16 = {ROTOI_BF16,
-                                                     ROTOI_LOW_MR,
-                                                     ROTOI_LOW_NR,
-                                                     rotoi_gemm_14x32_bf16,
-                                                     rotoi_depthwise_bf16,
-                                                     rotoi_low_pool_each,
-                                                     rotoi_channel_sum_low,
-                                                     rotoi_add_low,
-                                                     rotoi_scale_low};
-static const rotoi_low_kernels rotoi_kernels_u8 = {ROTOI_U8,
-                                                   ROTOI_LOW_MR,
-                                                   ROTOI_LOW_NR,
-                                                   rotoi_gemm_14x32_u8,
-                                                   rotoi_depthwise_u8,
-                                                   rotoi_low_pool_each,
-                                                   rotoi_channel_sum_low,
-                                                   rotoi_add_low,
-                                                   rotoi_scale_low};
+static const rotoi_low_kernels rotoi_kernels_bf16 = {
+    ROTOI_BF16,          ROTOI_LOW_MR,          ROTOI_LOW_NR,  rotoi_gemm_14x32_bf16, rotoi_depthwise_bf16,
+    rotoi_low_pool_each, rotoi_channel_sum_low, rotoi_add_low, rotoi_scale_low};
+static const rotoi_low_kernels rotoi_kernels_u8 = {
+    ROTOI_U8,           ROTOI_LOW_MR,        ROTOI_LOW_NR,          rotoi_gemm_14x32_u8,
+    rotoi_depthwise_u8, rotoi_low_pool_each, rotoi_channel_sum_low, rotoi_add_low,
+    rotoi_scale_low};
 
 #endif
 #endif

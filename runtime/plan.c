@@ -55,10 +55,10 @@ enum {
 typedef struct rotoi_step {
   rotoi_step_kind kind;
   int act;
-  int low;                    /* runs on the slots of low precision: in[0] or, where nothing is multiplied, any value is stored low */
+  int low; /* runs on the slots of low precision: in[0] or, where nothing is multiplied, any value is stored low */
   rotoi_code in_code, second_code, out_code, mean_code; /* of in[0], in[1], out, mean */
-  rotoi_code read_code;       /* GEMM: of the input once it is scaled, else in_code */
-  uint32_t node, end;         /* first and last node of the chain */
+  rotoi_code read_code;                                 /* GEMM: of the input once it is scaled, else in_code */
+  uint32_t node, end;                                   /* first and last node of the chain */
   size_t in[ROTO_MAX_INPUTS]; /* CONCAT: all; else the first operand, then the second (GEMM: the residual) */
   size_t scale;               /* GEMM: factors of the input's channels; the input is overwritten with the product */
   size_t out, mean, partial;  /* DEPTHWISE: mean over the result and, for it, the sums of each band of rows */
@@ -113,7 +113,7 @@ typedef struct rotoi_planner {
   rotoi_plan *plan;
   rotoi_value *values;
   size_t value_count, node_count;
-  int separate;    /* means and scalings are steps of their own */
+  int separate;              /* means and scalings are steps of their own */
   float *scale, *byte_scale; /* of the node in hand: folded factors; what takes weights to bytes */
   size_t *order;
   const roto_allocator *allocator;

@@ -75,7 +75,8 @@ static size_t wrong_stored(const unsigned char *out, const rotoi_code *code, siz
     double want = expected[i], slack = allowed[i];
     if (code->type == ROTOI_BF16) slack += ldexp(fabs(want) + slack, -8);
     if (code->type == ROTOI_U8) {
-      const double low = (double)code->scale * (0 - (double)code->zero), high = (double)code->scale * (255 - (double)code->zero);
+      const double low = (double)code->scale * (0 - (double)code->zero),
+                   high = (double)code->scale * (255 - (double)code->zero);
       want = want < low ? low : want > high ? high : want;
       slack += 0.5 * (double)code->scale * (1 + 1e-4);
     }
@@ -96,7 +97,8 @@ static void check_low_gemm(const rotoi_low_kernels *low, size_t m, size_t nv, si
   const rotoi_type type = low->type;
   const size_t per = 4 / rotoi_type_size(type), words = rotoi_words(k, type), width = 16 * nv;
   const size_t row = words * per, c_stride = width + 16 * random_below(2), out_count = (m - 1) * c_stride + width;
-  const rotoi_code in_code = code_of(type), out_code = code_of(out_type), add_code = code_of(with_add == 2 ? out_type : (rotoi_type)random_below(3));
+  const rotoi_code in_code = code_of(type), out_code = code_of(out_type),
+                   add_code = code_of(with_add == 2 ? out_type : (rotoi_type)random_below(3));
   unsigned char *in = take_random(&guard_in, taps * m * row, type, exact);
   const unsigned char *rows[9 * 16];
   for (size_t i = 0; i < taps * m; ++i) rows[i] = in + random_below((uint32_t)(taps * m)) * row * rotoi_type_size(type);
@@ -130,7 +132,8 @@ static void check_low_gemm(const rotoi_low_kernels *low, size_t m, size_t nv, si
     for (size_t j = 0; j < width; ++j) {
       ref_sum sum = {0, 0};
       for (size_t t = 0; t < taps; ++t) {
-        for (size_t l = 0; l < k; ++l) ref_add(&sum, value_at(rows[t * m + i], l, &plain) * (double)weights[(t * k + l) * width + j]);
+        for (size_t l = 0; l < k; ++l)
+          ref_add(&sum, value_at(rows[t * m + i], l, &plain) * (double)weights[(t * k + l) * width + j]);
       }
       double x = sum.value, tolerance = exact ? 0 : ref_tolerance(taps * k + 2, sum.magnitude + fabs((double)bias[j]));
       if (type == ROTOI_U8) {
@@ -146,8 +149,9 @@ static void check_low_gemm(const rotoi_low_kernels *low, size_t m, size_t nv, si
   low->gemm(&g);
   size_t wrong = 0;
   for (size_t i = 0; i < m; ++i) wrong += wrong_stored(out, &out_code, i * c_stride, width);
-  CHECK(wrong == 0 && guard_intact(&guard_out), "type %d gemm %zu x %zu, %zu taps of %zu, add %d, to type %d, activation %d, %s: %zu wrong",
-        type, m, width, taps, k, with_add, out_type, act, exact ? "exact" : "random", wrong);
+  CHECK(wrong == 0 && guard_intact(&guard_out),
+        "type %d gemm %zu x %zu, %zu taps of %zu, add %d, to type %d, activation %d, %s: %zu wrong", type, m, width, taps, k,
+        with_add, out_type, act, exact ? "exact" : "random", wrong);
 }
 
 static void check_low_gemms(const rotoi_low_kernels *low) {
@@ -233,12 +237,20 @@ static void check_low_window(const rotoi_low_kernels *low, long k, long stride, 
   if (pool) {
     rotoi_low_pool p = {{NULL, NULL, (size_t)h, (size_t)w, (size_t)oh, (size_t)ow, cs, (size_t)k, (size_t)k, (size_t)stride,
                          (size_t)pad_top, (size_t)pad_left, 0, (size_t)oh, pool == 2},
-                        in, out, in_code, out_code};
+                        in,
+                        out,
+                        in_code,
+                        out_code};
     low->pool(&p);
   } else {
-    rotoi_low_depthwise d = {{NULL, weights, bias, NULL, sums, (size_t)h, (size_t)w, (size_t)oh, (size_t)ow, cs, (size_t)k, (size_t)k,
-                              (size_t)stride, (size_t)pad_top, (size_t)pad_left, 0, cs, 0, (size_t)oh, act},
-                             in, out, in_code, out_code};
+    rotoi_low_depthwise d = {
+        {NULL,       weights, bias,       NULL,      sums,           (size_t)h,       (size_t)w,        (size_t)oh,
+         (size_t)ow, cs,      (size_t)k,  (size_t)k, (size_t)stride, (size_t)pad_top, (size_t)pad_left, 0,
+         cs,         0,       (size_t)oh, act},
+        in,
+        out,
+        in_code,
+        out_code};
     const size_t half = oh > 1 ? (size_t)oh / 2 : 0, some = cs / 32 * 16; /* in parts, as threads do */
     d.shape.y1 = half;
     low->depthwise(&d);
@@ -247,7 +259,8 @@ static void check_low_window(const rotoi_low_kernels *low, long k, long stride, 
     d.shape.c0 = some, d.shape.c1 = cs;
     low->depthwise(&d);
   }
-  const size_t wrong = wrong_stored(out, &out_code, 0, out_count), wrong_sums = sums ? ref_wrong(sums, sum_expected, sum_allowed, cs) : 0;
+  const size_t wrong = wrong_stored(out, &out_code, 0, out_count),
+               wrong_sums = sums ? ref_wrong(sums, sum_expected, sum_allowed, cs) : 0;
   CHECK(wrong == 0 && wrong_sums == 0 && guard_intact(&guard_out) && (!sums || guard_intact(&guard_sums)),
         "type %d %s %ldx%ld/%ld of %ld x %ld x %zu, padding %ld %ld, to type %d, activation %d: %zu and %zu sums wrong", type,
         pool ? "pool" : "depthwise", k, k, stride, h, w, cs, pad_top, pad_left, out_type, act, wrong, wrong_sums);
@@ -301,8 +314,8 @@ static void check_low_elementwise(const rotoi_low_kernels *low) {
     if (kind == 2) low->scale(a, a_code, s, pixels, cs, act, out, out_code);
     if (kind == 3) low->channel_sum(a, a_code, pixels, cs, 0.25f, out, out_code);
     const size_t wrong = wrong_stored(out, &out_code, 0, kind == 3 ? cs : n);
-    CHECK(wrong == 0 && (in_place || guard_intact(&guard_out)), "kind %d of types %d %d to %d, activation %d: %zu wrong", kind, a_code.type,
-          b_code.type, out_code.type, act, wrong);
+    CHECK(wrong == 0 && (in_place || guard_intact(&guard_out)), "kind %d of types %d %d to %d, activation %d: %zu wrong", kind,
+          a_code.type, b_code.type, out_code.type, act, wrong);
   }
 }
 
@@ -318,8 +331,8 @@ static void check_low_swish(const rotoi_low_kernels *low) {
   CHECK(ref_wrong(out, expected, allowed, GRID) == 0);
   for (int i = 0; i < 16; ++i) in[i] = i % 4 == 0 ? (float)HUGE_VAL : i % 4 == 1 ? not_a_number() : i % 4 == 2 ? -3e38f : 3e38f;
   low->add(in, plain, NULL, plain, 16, ROTO_ACT_SWISH, out, plain);
-  CHECK(out[0] > 3e38f && out[1] != out[1] && fabsf(out[2]) < 1e-30f && out[3] > 2.9e38f, "%g %g %g %g", (double)out[0], (double)out[1],
-        (double)out[2], (double)out[3]);
+  CHECK(out[0] > 3e38f && out[1] != out[1] && fabsf(out[2]) < 1e-30f && out[3] > 2.9e38f, "%g %g %g %g", (double)out[0],
+        (double)out[1], (double)out[2], (double)out[3]);
 }
 
 /* ---- whole models ---- */

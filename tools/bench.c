@@ -71,8 +71,8 @@ static double start_process(const char *path, const char *isa, const char *preci
   pid_t child = fork();
   int status = -1;
   if (child == 0) {
-    execl("/proc/self/exe", "roto", "bench", "--once", "--isa", isa, "--precision", precision, "--threads", threads, "--model", path,
-          (char *)NULL);
+    execl("/proc/self/exe", "roto", "bench", "--once", "--isa", isa, "--precision", precision, "--threads", threads, "--model",
+          path, (char *)NULL);
     _exit(EXIT_FAILED);
   }
   if (child < 0 || waitpid(child, &status, 0) != child || status)
@@ -88,8 +88,8 @@ static void bench_start_up(const char *path, const char *isa, const char *precis
   for (int i = 0; i < runs; ++i) seconds[i] = start_process(path, isa, precision, number);
   double middle = median(seconds, (size_t)runs);
   if (json)
-    printf("{\"start_up_ms\":%.4f,\"min_ms\":%.4f,\"threads\":%d,\"precision\":\"%s\"}\n", middle * 1e3, seconds[0] * 1e3, threads,
-           precision);
+    printf("{\"start_up_ms\":%.4f,\"min_ms\":%.4f,\"threads\":%d,\"precision\":\"%s\"}\n", middle * 1e3, seconds[0] * 1e3,
+           threads, precision);
   else
     printf("%s: %.2f ms from the start of a process to the end of its first prediction (median of %d, %.2f ms least)\n", path,
            middle * 1e3, runs, seconds[0] * 1e3);
@@ -108,7 +108,8 @@ typedef struct step_result {
 
 static step_result judge_step(const timings *t, size_t i, const peak_machine *machine, double all_bytes) {
   const roto_step *s = t->steps + i;
-  const peak_work work = {kind_of(s->precision), 2 * (double)s->multiply_adds, (double)s->value_bytes, (double)s->weight_bytes, all_bytes};
+  const peak_work work = {kind_of(s->precision), 2 * (double)s->multiply_adds, (double)s->value_bytes, (double)s->weight_bytes,
+                          all_bytes};
   step_result r;
   r.seconds = median(t->step_seconds + i * (size_t)t->runs, (size_t)t->runs);
   r.gflops = 1e-9 * work.operations / r.seconds;
@@ -187,10 +188,10 @@ static int write_roofline(const char *path, const timings *t, const roto_info *i
   const peak_kind kind = kind_of(info->precision);
   double rate = 2 * (double)info->multiply_adds / seconds, peak = machine->operations[kind];
   char *title = cli_format("%s: where the time of one inference goes", info->name);
-  char *subtitle = cli_format(
-      "%.2f ms, %.0f GFLOP/s, %.0f %% of the peak; %s, %s, %d %s; a disc is a step, its area the time it takes", 1e3 * seconds,
-      1e-9 * rate, peak > 0 ? 100 * rate / peak : 0, roto_precision_name(info->precision), roto_isa_name(info->isa), threads,
-      threads == 1 ? "thread" : "threads");
+  char *subtitle =
+      cli_format("%.2f ms, %.0f GFLOP/s, %.0f %% of the peak; %s, %s, %d %s; a disc is a step, its area the time it takes",
+                 1e3 * seconds, 1e-9 * rate, peak > 0 ? 100 * rate / peak : 0, roto_precision_name(info->precision),
+                 roto_isa_name(info->isa), threads, threads == 1 ? "thread" : "threads");
   int status = roofline_write(path, title, subtitle, machine, kind, points, t->step_count, message);
   free(title);
   free(subtitle);
@@ -207,7 +208,8 @@ int bench_main(int argc, char **argv) {
   const cli_option table[] = {
       {"--model", CLI_STRING, &path, "FILE", "the .roto model"},
       {"--threads", CLI_INTEGER, &threads, "N", "threads (default: all, or what the farm grants)"},
-      {"--precision", CLI_STRING, &precision_name, "NAME", "fp32 (default), bf16, or int8 for a model that `roto model quantize` wrote"},
+      {"--precision", CLI_STRING, &precision_name, "NAME",
+       "fp32 (default), bf16, or int8 for a model that `roto model quantize` wrote"},
       {"--iterations", CLI_INTEGER, &iterations, "N", "inferences to time (default 100)"},
       {"--isa", CLI_STRING, &isa_name, "NAME", "at most this instruction set: scalar, avx2, avx512"},
       {"--profile", CLI_FLAG, &profile, NULL, "each step against what bounds it: arithmetic or memory"},
@@ -250,8 +252,9 @@ int bench_main(int argc, char **argv) {
   if (model_open_in(path, isa, precision, &file, message)) cli_fail(EXIT_MODEL, "%s", message);
   const roto_info *info = roto_get_info(file.model);
   if (info->precision != precision)
-    cli_fail(EXIT_FAILED, "%s needs AVX-512 with %s, which this machine or --isa %s does not give; it would run in %s", precision_name,
-             precision == ROTO_PRECISION_BF16 ? "BF16" : "VNNI", isa_name, roto_precision_name(info->precision));
+    cli_fail(EXIT_FAILED, "%s needs AVX-512 with %s, which this machine or --isa %s does not give; it would run in %s",
+             precision_name, precision == ROTO_PRECISION_BF16 ? "BF16" : "VNNI", isa_name,
+             roto_precision_name(info->precision));
   memset(&options, 0, sizeof options);
   memset(&t, 0, sizeof t);
   options.parallel.threads = threads;
