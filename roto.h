@@ -97,15 +97,16 @@ extern "C" {
 #endif
 
 /* Every way a call can fail: name, value, sentence.  Values are grouped with gaps and never reused. */
-#define ROTO_STATUS_LIST(X)                                                           \
-  X(ROTO_OK, 0, "no error")                                                           \
-  X(ROTO_ERR_ARGUMENT, 1, "an argument is NULL, out of range or contradicts another") \
-  X(ROTO_ERR_MEMORY, 2, "out of memory, or the caller's memory block is too small")   \
-  X(ROTO_ERR_FILE, 10, "the file cannot be opened or read")                           \
-  X(ROTO_ERR_NOT_ROTO, 11, "this is not a .roto model")                               \
-  X(ROTO_ERR_VERSION, 12, "the model was written for another version of the format")  \
-  X(ROTO_ERR_INVALID, 13, "the model breaks a rule of the format")                    \
-  X(ROTO_ERR_LIMIT, 14, "the model exceeds a limit of this build")                    \
+#define ROTO_STATUS_LIST(X)                                                                   \
+  X(ROTO_OK, 0, "no error")                                                                   \
+  X(ROTO_ERR_ARGUMENT, 1, "an argument is NULL, out of range or contradicts another")         \
+  X(ROTO_ERR_MEMORY, 2, "out of memory, or the caller's memory block is too small")           \
+  X(ROTO_ERR_FILE, 10, "the file cannot be opened or read")                                   \
+  X(ROTO_ERR_NOT_ROTO, 11, "this is not a .roto model")                                       \
+  X(ROTO_ERR_VERSION, 12, "the model was written for another version of the format")          \
+  X(ROTO_ERR_INVALID, 13, "the model breaks a rule of the format")                            \
+  X(ROTO_ERR_LIMIT, 14, "the model exceeds a limit of this build")                            \
+  X(ROTO_ERR_RANGES, 15, "int8 needs a model with ranges: make one with roto model quantize") \
   X(ROTO_ERR_SELFTEST, 20, "the model does not reproduce its own self-test here")
 
 typedef enum roto_status {
@@ -129,6 +130,16 @@ typedef struct roto_error {
 /* Instruction sets, weakest first.  ROTO_ISA_AUTO as a cap means "the best this CPU and operating system support". */
 typedef enum roto_isa { ROTO_ISA_AUTO = 0, ROTO_ISA_SCALAR = 1, ROTO_ISA_AVX2 = 2, ROTO_ISA_AVX512 = 3 } roto_isa;
 
+/* How a network computes, slowest and most exact first.
+ *   FP32: float32 throughout.
+ *   BF16: products of bfloat16 (8 bits of significand) summed in float32, values between layers bfloat16.  Any model.  Needs
+ *     AVX512-BF16.
+ *   INT8: products of bytes summed in int32, weights in -127..127 with a scale a channel, values between layers bytes with the range
+ *     that `roto model quantize` has seen.  Needs a model with those ranges, and AVX512-VNNI.
+ * A machine that lacks the instructions, or a cap on the instruction set, makes it FP32: more exact, never wrong, slower;
+ * roto_info.precision tells. */
+typedef enum roto_precision { ROTO_PRECISION_FP32 = 0, ROTO_PRECISION_BF16 = 1, ROTO_PRECISION_INT8 = 2 } roto_precision;
+
 /* Caller's memory functions: both or neither.  alloc returns at least `size` bytes of any alignment, or NULL. */
 typedef struct roto_allocator {
   void *(*alloc)(void *user, size_t size);
@@ -150,6 +161,8 @@ typedef struct roto_options {
   roto_isa max_isa; /* cap on the instruction set */
   roto_allocator allocator;
   roto_error *error; /* where to say what was wrong, or NULL */
+  roto_precision precision;
+  int separate; /* 1: each mean and each scaling is a step of its own, so that a roto_profile sees its value; slower */
 } roto_options;
 
 /* One step of a running network, as a profile is told of it: a chain of the network's nodes done in one pass over memory.
@@ -159,7 +172,10 @@ typedef struct roto_step {
   uint32_t first_node, last_node;
   uint32_t in_h, in_w, in_c, out_h, out_w, out_c, kernel_h, kernel_w, stride;
   uint64_t multiply_adds, weight_bytes, value_bytes;
+  roto_precision precision; /* of its multiply-adds; FP32 for steps without */
   double seconds;
+  const float *value; /* the result of last_node, [out_h][out_w], pixels value_stride floats apart; NULL if it is not float32 */
+  size_t value_stride;
 } roto_step;
 
 /* Told of each step after it has run, on the session's thread.  roto.h reads no clock: `clock` gives seconds. */
@@ -238,6 +254,7 @@ typedef struct roto_info {
   const struct roto_info *second;          /* the network of that look; NULL: there is none */
   size_t session_size;                     /* bytes of one session */
   roto_isa isa;                            /* kernels in use */
+  roto_precision precision;                /* in use: what was asked for, or FP32 where the machine lacks it */
 } roto_info;
 
 typedef struct roto_landmark {
@@ -328,6 +345,9 @@ ROTO_API roto_status roto_selftest(roto_session *session, float *difference);
 
 ROTO_API const char *roto_isa_name(roto_isa isa); /* "scalar", "avx2", "avx512" */
 ROTO_API roto_isa roto_best_isa(void);            /* what this CPU and operating system support */
+
+ROTO_API const char *roto_precision_name(roto_precision precision); /* "fp32", "bf16", "int8" */
+ROTO_API int roto_has_precision(roto_precision precision);          /* 1: this CPU has the instructions for it */
 
 /* ---- Bezier geometry.  Pure functions of their arguments: any thread, no memory. */
 
@@ -808,6 +828,12 @@ enum {
 #if !defined(_WIN32) && (defined(__clang__) || __GNUC__ >= 7)
 #define ROTOI_X86_AVX512 1
 #define ROTOI_AVX512 __attribute__((target("avx512f,avx512bw,avx512dq,avx512vl,avx2,fma")))
+/* Dot products of bfloat16 and of bytes. */
+#if (defined(__clang__) && __clang_major__ >= 9) || (!defined(__clang__) && __GNUC__ >= 10)
+#define ROTOI_X86_LOW 1
+#define ROTOI_AVX512_BF16 __attribute__((target("avx512f,avx512bw,avx512dq,avx512vl,avx512bf16,avx2,fma")))
+#define ROTOI_AVX512_VNNI __attribute__((target("avx512f,avx512bw,avx512dq,avx512vl,avx512vnni,avx2,fma")))
+#endif
 #endif
 #endif
 
@@ -888,6 +914,19 @@ static inline float rotoi_f32(const unsigned char *p) {
   float value;
   memcpy(&value, &bits, sizeof value);
   return value;
+}
+
+/* Four bytes of memory as they lie there, and the bits of a float; any alignment. */
+static inline int32_t rotoi_word(const unsigned char *p) {
+  int32_t word;
+  memcpy(&word, p, sizeof word);
+  return word;
+}
+
+static inline uint32_t rotoi_bits(float value) {
+  uint32_t bits;
+  memcpy(&bits, &value, sizeof bits);
+  return bits;
 }
 
 /* Both functions, or neither. */
@@ -1011,6 +1050,35 @@ ROTO_API roto_isa roto_best_isa(void) {
 
 #endif
 
+/* Dot products beyond AVX-512: bfloat16 (leaf 7.1, eax) and bytes (leaf 7, ecx). */
+ROTO_API int roto_has_precision(roto_precision precision) {
+  if (precision == ROTO_PRECISION_FP32) return 1;
+#ifdef ROTOI_X86_LOW
+  uint32_t eax, ebx, ecx, edx;
+  if (roto_best_isa() < ROTO_ISA_AVX512) return 0;
+  __cpuid_count(7, 0, eax, ebx, ecx, edx);
+  if (precision == ROTO_PRECISION_INT8) return (int)(ecx >> 11 & 1);
+  if (eax < 1 || precision != ROTO_PRECISION_BF16) return 0;
+  __cpuid_count(7, 1, eax, ebx, ecx, edx);
+  return (int)(eax >> 5 & 1);
+#else
+  return 0;
+#endif
+}
+
+ROTO_API const char *roto_precision_name(roto_precision precision) {
+  switch (precision) {
+    case ROTO_PRECISION_FP32:
+      return "fp32";
+    case ROTO_PRECISION_BF16:
+      return "bf16";
+    case ROTO_PRECISION_INT8:
+      return "int8";
+    default:
+      return "unknown";
+  }
+}
+
 ROTO_API const char *roto_isa_name(roto_isa isa) {
   switch (isa) {
     case ROTO_ISA_AUTO:
@@ -1052,13 +1120,18 @@ enum {
 
 #define ROTOI_OUTSIDE ((size_t)-1) /* of the picture */
 
-/* What the elements of a value are. */
-typedef enum rotoi_type { ROTOI_F32 } rotoi_type;
+/* What the elements of a value are: float32; bfloat16, the upper half of a float32; a byte q that stands for scale * (q - zero). */
+typedef enum rotoi_type { ROTOI_F32, ROTOI_BF16, ROTOI_U8 } rotoi_type;
 
 static inline size_t rotoi_type_size(rotoi_type type) {
-  (void)type;
-  return sizeof(float);
+  return type == ROTOI_F32 ? sizeof(float) : type == ROTOI_BF16 ? 2 : 1;
 }
+
+/* How a value is stored.  scale, inverse = 1 / scale and zero are for bytes; zero is a whole number in 0..255, so that 0 is exact. */
+typedef struct rotoi_code {
+  rotoi_type type;
+  float scale, inverse, zero;
+} rotoi_code;
 
 static inline size_t rotoi_stride(size_t channels) {
   return channels <= 4 ? 4 : (channels + ROTOI_LANES - 1) / ROTOI_LANES * ROTOI_LANES;
@@ -1115,8 +1188,63 @@ typedef struct rotoi_kernels {
   void (*scale)(const float *a, const float *s, size_t pixels, size_t cs, int act, float *out);
 } rotoi_kernels;
 
+/* ---- low precision: slots beside those of a table, for values of bfloat16 or bytes (kernels_low.c).
+ *
+ * Sums of bfloat16 products are float32, of bytes int32 and exact.  Everything between a sum and the stored result happens in
+ * float32: the residual, the activation, the pooled sums.  Lanes past the last channel hold anything finite: unlike in float32
+ * values a product may read up to three of them, against weights of zero. */
+
+/* As rotoi_gemm, with k counted in words of 32 bits: pairs of bfloat16, or four bytes (a of 0..255, b of -127..127):
+ *     c[i][j] = act( sum * factor[j] + bias[j] + add[i][j] )
+ * b: panels of rotoi_pack_words.  factor is for bytes alone; bias may be NULL for bfloat16; add may be NULL, or c itself if both are
+ * stored alike.  a, add and c may be of any alignment. */
+typedef struct rotoi_low_gemm {
+  size_t m, nv, taps, k;
+  const unsigned char *const *a;
+  const void *b;
+  const float *factor, *bias;
+  const void *add;
+  void *c;
+  rotoi_code add_code, c_code;
+  size_t add_stride, c_stride; /* elements from row to row */
+  int act;
+} rotoi_low_gemm;
+
+/* As rotoi_depthwise, whose `in` and `out` are not used, on stored values; weights and bias are float32, and a byte counts as
+ * q - zero: its scale belongs to the weights. */
+typedef struct rotoi_low_depthwise {
+  rotoi_depthwise shape;
+  const void *in;
+  void *out;
+  rotoi_code in_code, out_code;
+} rotoi_low_depthwise;
+
+typedef struct rotoi_low_pool {
+  rotoi_pool shape;
+  const void *in;
+  void *out;
+  rotoi_code in_code, out_code;
+} rotoi_low_pool;
+
+typedef struct rotoi_low_kernels {
+  rotoi_type type;
+  size_t mr, nr;
+  void (*gemm)(const rotoi_low_gemm *g);
+  void (*depthwise)(const rotoi_low_depthwise *d);
+  void (*pool)(const rotoi_low_pool *p);
+  /* As in rotoi_kernels; a, b and out of any type.  add with b NULL and no activation changes how a value is stored. */
+  void (*channel_sum)(const void *in, rotoi_code code, size_t pixels, size_t cs, float scale, void *out, rotoi_code out_code);
+  void (*add)(const void *a, rotoi_code a_code, const void *b, rotoi_code b_code, size_t n, int act, void *out,
+              rotoi_code out_code); /* n: a multiple of 16 */
+  void (*scale)(const void *a, rotoi_code a_code, const float *s, size_t pixels, size_t cs, int act, void *out,
+                rotoi_code out_code);
+} rotoi_low_kernels;
+
 /* The best table of this machine that is not above `cap` (ROTO_ISA_AUTO: no cap).  Defined after the tables, in select.c. */
 static const rotoi_kernels *rotoi_select_kernels(roto_isa cap);
+
+/* The slots for BF16 or U8 that go with such a table, NULL where the machine has no instructions for them. */
+static const rotoi_low_kernels *rotoi_select_low(const rotoi_kernels *kernels, rotoi_type type);
 
 #endif
 
@@ -1894,50 +2022,89 @@ static ROTOI_AVX512 void rotoi_gemm_14x32_avx512(const rotoi_gemm *g) {
 #undef ROTOI_TILE
 }
 
-/* Outputs x .. x + tile of row y, as many as there are.  Each pixel of the input is loaded once a row of the kernel and meets
- * all its taps; pixels outside the picture are left out. */
-rotoi_inline ROTOI_AVX512 void rotoi_depthwise_tile_avx512(const rotoi_depthwise *d, size_t y, size_t x, const size_t tile,
-                                                           const size_t kw, const size_t stride) {
-  const size_t cs = d->cs, w_in = d->w_in, n = d->ow - x < tile ? d->ow - x : tile, span = (tile - 1) * stride + kw;
-  size_t ky0, ky1, column[20]; /* of input column j: its place in a row, or ROTOI_OUTSIDE */
-  rotoi_clip_window(y, stride, d->pad_top, d->kh, d->h, &ky0, &ky1);
-  for (size_t j = 0; j < span; ++j) {
-    const size_t x_in = x * stride + j - d->pad_left; /* wraps below zero */
-    column[j] = x_in < w_in ? x_in * cs : ROTOI_OUTSIDE;
+/* Sixteen elements of a stored value as floats; of bytes as the numbers they are. */
+rotoi_inline ROTOI_AVX512 __m512 rotoi_load_avx512(const void *p, size_t i, const rotoi_type type) {
+  const unsigned char *at = (const unsigned char *)p;
+  if (type == ROTOI_F32) return _mm512_loadu_ps(at + 4 * i);
+  if (type == ROTOI_BF16) {
+    const __m512i bits = _mm512_maskz_cvtepu16_epi32(0xffff, _mm256_loadu_si256((const __m256i *)(const void *)(at + 2 * i)));
+    return _mm512_castsi512_ps(_mm512_maskz_slli_epi32(0xffff, bits, 16));
   }
+  return _mm512_maskz_cvtepi32_ps(0xffff,
+                                  _mm512_maskz_cvtepu8_epi32(0xffff, _mm_loadu_si128((const __m128i *)(const void *)(at + i))));
+}
+
+/* Where a tile of a depthwise convolution reads: `n` outputs, rows [ky0, ky1) of the kernel, the first of them at row0; of input
+ * column j its place in a row, or ROTOI_OUTSIDE. */
+typedef struct rotoi_depthwise_window {
+  size_t n, ky0, ky1, row0, column[20];
+} rotoi_depthwise_window;
+
+rotoi_inline void rotoi_depthwise_find(const rotoi_depthwise *d, size_t y, size_t x, const size_t tile, const size_t span,
+                                       rotoi_depthwise_window *at) {
+  at->n = d->ow - x < tile ? d->ow - x : tile;
+  rotoi_clip_window(y, d->stride, d->pad_top, d->kh, d->h, &at->ky0, &at->ky1);
+  at->row0 = (y * d->stride + at->ky0 - d->pad_top) * d->w_in * d->cs;
+  for (size_t j = 0; j < span; ++j) {
+    const size_t x_in = x * d->stride + j - d->pad_left; /* wraps below zero */
+    at->column[j] = x_in < d->w_in ? x_in * d->cs : ROTOI_OUTSIDE;
+  }
+}
+
+/* Channels [c0, c1) of the outputs of a tile, clamped, to `result`.  Each pixel of the input is loaded once a row of the kernel
+ * and meets all its taps; pixels outside the picture are left out. */
+rotoi_inline ROTOI_AVX512 void rotoi_depthwise_sums_avx512(const rotoi_depthwise *d, const void *in, float zero,
+                                                           const rotoi_depthwise_window *at, size_t c0, size_t c1,
+                                                           float *result, size_t result_stride, const size_t tile,
+                                                           const size_t kw, const size_t stride, const rotoi_type type) {
+  const size_t cs = d->cs, span = (tile - 1) * stride + kw, step = d->w_in * cs;
   __m512 low, high;
-  const int clamp = rotoi_clamp_avx512(d->act, &low, &high);
-  float *const result = d->out + (y * d->ow + x) * cs;
-  for (size_t c0 = d->c0, c1; c0 < d->c1; c0 = c1) {
-    c1 = d->c1 - c0 < ROTOI_DEPTHWISE_CHUNK ? d->c1 : c0 + ROTOI_DEPTHWISE_CHUNK;
-    for (size_t c = c0; c < c1; c += 16) {
-      const __m512 bias = d->bias ? _mm512_loadu_ps(d->bias + c) : _mm512_setzero_ps();
-      __m512 acc[8];
+  rotoi_clamp_avx512(d->act, &low, &high);
+  for (size_t c = c0; c < c1; c += 16) {
+    const __m512 bias = d->bias ? _mm512_loadu_ps(d->bias + c) : _mm512_setzero_ps();
+    __m512 acc[8];
+    ROTOI_UNROLL
+    for (size_t i = 0; i < tile; ++i) acc[i] = bias;
+    const float *w = d->w + at->ky0 * kw * cs + c;
+    size_t row = at->row0 + c;
+    for (size_t ky = at->ky0; ky < at->ky1; ++ky, row += step, w += kw * cs) {
+      __m512 weight[5];
       ROTOI_UNROLL
-      for (size_t i = 0; i < tile; ++i) acc[i] = bias;
-      const float *row = d->in + (y * stride + ky0 - d->pad_top) * w_in * cs + c, *w = d->w + ky0 * kw * cs + c;
-      for (size_t ky = ky0; ky < ky1; ++ky, row += w_in * cs, w += kw * cs) {
-        __m512 weight[5];
+      for (size_t kx = 0; kx < kw; ++kx) weight[kx] = _mm512_loadu_ps(w + kx * cs);
+      ROTOI_UNROLL
+      for (size_t j = 0; j < span; ++j) {
+        if (at->column[j] == ROTOI_OUTSIDE) continue;
+        __m512 pixel = rotoi_load_avx512(in, row + at->column[j], type);
+        if (type == ROTOI_U8) pixel = _mm512_sub_ps(pixel, _mm512_set1_ps(zero));
         ROTOI_UNROLL
-        for (size_t kx = 0; kx < kw; ++kx) weight[kx] = _mm512_loadu_ps(w + kx * cs);
-        ROTOI_UNROLL
-        for (size_t j = 0; j < span; ++j) {
-          if (column[j] == ROTOI_OUTSIDE) continue;
-          const __m512 pixel = _mm512_loadu_ps(row + column[j]);
-          ROTOI_UNROLL
-          for (size_t kx = 0; kx < kw; ++kx) {
-            const size_t i = (j - kx) / stride;
-            if (j >= kx && i * stride == j - kx && i < tile) acc[i] = _mm512_fmadd_ps(pixel, weight[kx], acc[i]);
-          }
+        for (size_t kx = 0; kx < kw; ++kx) {
+          const size_t i = (j - kx) / stride;
+          if (j >= kx && i * stride == j - kx && i < tile) acc[i] = _mm512_fmadd_ps(pixel, weight[kx], acc[i]);
         }
       }
-      ROTOI_UNROLL
-      for (size_t i = 0; i < tile; ++i) {
-        if (i < n) _mm512_storeu_ps(result + i * cs + c, rotoi_min_avx512(high, rotoi_max_avx512(low, acc[i])));
-      }
     }
+    ROTOI_UNROLL
+    for (size_t i = 0; i < tile; ++i) {
+      if (i < at->n)
+        _mm512_storeu_ps(result + i * result_stride + c - c0, rotoi_min_avx512(high, rotoi_max_avx512(low, acc[i])));
+    }
+  }
+}
+
+/* Outputs x .. x + tile of row y, as many as there are. */
+rotoi_inline ROTOI_AVX512 void rotoi_depthwise_tile_avx512(const rotoi_depthwise *d, size_t y, size_t x, const size_t tile,
+                                                           const size_t kw, const size_t stride) {
+  rotoi_depthwise_window at;
+  __m512 low, high;
+  const int clamp = rotoi_clamp_avx512(d->act, &low, &high);
+  float *const result = d->out + (y * d->ow + x) * d->cs;
+  rotoi_depthwise_find(d, y, x, tile, (tile - 1) * stride + kw, &at);
+  for (size_t c0 = d->c0, c1; c0 < d->c1; c0 = c1) {
+    c1 = d->c1 - c0 < ROTOI_DEPTHWISE_CHUNK ? d->c1 : c0 + ROTOI_DEPTHWISE_CHUNK;
+    rotoi_depthwise_sums_avx512(d, d->in, 0, &at, c0, c1, result + c0, d->cs, tile, kw, stride, ROTOI_F32);
     if (clamp && !d->sums) continue;
-    rotoi_finish_avx512(result + c0, cs, n, (c1 - c0) / 16, d->sums ? d->sums + c0 : NULL, clamp ? ROTO_ACT_NONE : d->act);
+    rotoi_finish_avx512(result + c0, d->cs, at.n, (c1 - c0) / 16, d->sums ? d->sums + c0 : NULL,
+                        clamp ? ROTO_ACT_NONE : d->act);
   }
 }
 
@@ -2092,6 +2259,408 @@ static const rotoi_kernels rotoi_kernels_avx512 = {ROTO_ISA_AVX512,
 #endif
 #endif
 
+/* >>kernels_low.c */
+
+/* Low precision on AVX-512: bfloat16 with the dot products of AVX512-BF16, bytes with those of AVX512-VNNI.
+ *
+ * gemm       the loop nest of kernels_avx512.c, whose step over one float becomes a step over one word of 32 bits: two bfloat16 or
+ *            four bytes a lane, twice or four times the products at the same number of instructions and loads.  The sums of a
+ *            tile go to a buffer in L1, from where one pass adds the residual, activates, rounds and stores them.
+ * depthwise  that of kernels_avx512.c: elements become floats when they are loaded, once a row of the kernel.  The sums of a
+ *            chunk of channels go to a buffer in L1 and through the same pass.
+ *
+ * bfloat16 are rounded to the nearest, halves away from zero: one addition and a shift, where rounding halves to even needs three
+ * instructions more or a machine with AVX512-BF16.  Bytes are rounded to the nearest, halves to even, and saturate.
+ *
+ * The fast swish is x / (1 + 2^t), t = -x log2 e: 2^t by a cubic on what t is above a whole number, fitted by us for least
+ * relative error, 7.6e-5, and scaled by the instruction that exists for it, which also takes care of overflow; the quotient by
+ * the reciprocal to 14 bits.  Half a unit in the last place of a bfloat16 is 2e-3. */
+
+#ifndef ROTOI_KERNELS_LOW
+#define ROTOI_KERNELS_LOW
+
+#ifdef ROTOI_X86_LOW
+
+rotoi_inline ROTOI_AVX512 __m512 rotoi_act_low(__m512 x, const int act) {
+  if (act != ROTO_ACT_SWISH) return rotoi_act_avx512(x, act);
+  const __m512 one = _mm512_set1_ps(1), t = _mm512_mul_ps(x, _mm512_set1_ps(-ROTOI_LOG2E));
+  const __m512 rest = _mm512_maskz_reduce_ps(0xffff, t, 1);
+  __m512 power = _mm512_fmadd_ps(rest, _mm512_set1_ps(0.0779890f), _mm512_set1_ps(0.2261177f));
+  power = _mm512_fmadd_ps(power, rest, _mm512_set1_ps(0.6958162f));
+  power = _mm512_fmadd_ps(power, rest, _mm512_set1_ps(0.9999260f));
+  power = _mm512_maskz_scalef_ps(0xffff, power, t);
+  return _mm512_mul_ps(x, _mm512_maskz_rcp14_ps(0xffff, _mm512_add_ps(power, one)));
+}
+
+/* Sixteen elements as the numbers they stand for. */
+rotoi_inline ROTOI_AVX512 __m512 rotoi_get_low(const void *p, size_t i, const rotoi_code *code) {
+  if (code->type == ROTOI_F32) return rotoi_load_avx512(p, i, ROTOI_F32);
+  if (code->type == ROTOI_BF16) return rotoi_load_avx512(p, i, ROTOI_BF16);
+  const __m512 q = _mm512_sub_ps(rotoi_load_avx512(p, i, ROTOI_U8), _mm512_set1_ps(code->zero));
+  return _mm512_mul_ps(q, _mm512_set1_ps(code->scale));
+}
+
+rotoi_inline ROTOI_AVX512 void rotoi_put_low(void *p, size_t i, __m512 x, const rotoi_code *code, const rotoi_type type) {
+  unsigned char *at = (unsigned char *)p;
+  if (type == ROTOI_F32) {
+    _mm512_storeu_ps(at + 4 * i, x);
+  } else if (type == ROTOI_BF16) {
+    __m512i bits = _mm512_add_epi32(_mm512_castps_si512(x), _mm512_set1_epi32(0x8000));
+    bits = _mm512_maskz_srli_epi32(0xffff, bits, 16);
+    _mm256_storeu_si256((__m256i *)(void *)(at + 2 * i), _mm512_maskz_cvtepi32_epi16(0xffff, bits));
+  } else {
+    x = _mm512_fmadd_ps(x, _mm512_set1_ps(code->inverse), _mm512_set1_ps(code->zero));
+    const __m512i q = _mm512_maskz_cvtps_epi32(0xffff, rotoi_max_avx512(_mm512_setzero_ps(), x));
+    _mm_storeu_si128((__m128i *)(void *)(at + i), _mm512_maskz_cvtusepi32_epi8(0xffff, q));
+  }
+}
+
+/* The last pass over rows of 16 * vectors sums: to = act(from + add), and the sums of each column as in rotoi_finish_avx512. */
+typedef struct rotoi_low_finish {
+  const float *from;
+  const void *add; /* or NULL */
+  void *to;
+  size_t from_stride, add_stride, to_stride, rows, vectors;
+  const rotoi_code *add_code, *to_code;
+  float *sums; /* or NULL */
+} rotoi_low_finish;
+
+rotoi_inline ROTOI_AVX512 void rotoi_low_finish_rows(const rotoi_low_finish *f, const int act, const rotoi_type type) {
+  const rotoi_code code = *f->to_code;
+  for (size_t v = 0; v < f->vectors; ++v) {
+    __m512 sum = f->sums ? _mm512_loadu_ps(f->sums + 16 * v) : _mm512_setzero_ps();
+    for (size_t i = 0; i < f->rows; ++i) {
+      __m512 x = _mm512_loadu_ps(f->from + i * f->from_stride + 16 * v);
+      if (f->add) x = _mm512_add_ps(x, rotoi_get_low(f->add, i * f->add_stride + 16 * v, f->add_code));
+      x = rotoi_act_low(x, act);
+      rotoi_put_low(f->to, i * f->to_stride + 16 * v, x, &code, type);
+      sum = _mm512_add_ps(sum, x);
+    }
+    if (f->sums) _mm512_storeu_ps(f->sums + 16 * v, sum);
+  }
+}
+
+rotoi_noinline ROTOI_AVX512 void rotoi_low_finish_f32(const rotoi_low_finish *f, int act){
+#define ROTOI_CALL(constant) rotoi_low_finish_rows(f, constant, ROTOI_F32)
+    ROTOI_ACT_SWITCH(act, ROTOI_CALL)
+#undef ROTOI_CALL
+}
+
+rotoi_noinline ROTOI_AVX512 void rotoi_low_finish_bf16(const rotoi_low_finish *f, int act){
+#define ROTOI_CALL(constant) rotoi_low_finish_rows(f, constant, ROTOI_BF16)
+    ROTOI_ACT_SWITCH(act, ROTOI_CALL)
+#undef ROTOI_CALL
+}
+
+rotoi_noinline ROTOI_AVX512 void rotoi_low_finish_u8(const rotoi_low_finish *f, int act) {
+#define ROTOI_CALL(constant) rotoi_low_finish_rows(f, constant, ROTOI_U8)
+  ROTOI_ACT_SWITCH(act, ROTOI_CALL)
+#undef ROTOI_CALL
+}
+
+static void rotoi_low_finish_all(const rotoi_low_finish *f, int act) {
+  if (f->to_code->type == ROTOI_F32) {
+    rotoi_low_finish_f32(f, act);
+  } else if (f->to_code->type == ROTOI_BF16) {
+    rotoi_low_finish_bf16(f, act);
+  } else {
+    rotoi_low_finish_u8(f, act);
+  }
+}
+
+/* ---- gemm ---- */
+
+enum { ROTOI_LOW_MR = 14, ROTOI_LOW_NR = 32 };
+
+/* The sums of a tile, [m][16 * nv]. */
+rotoi_inline ROTOI_AVX512_BF16 void rotoi_sums_bf16(const rotoi_low_gemm *g, float *out, const size_t m, const size_t nv) {
+  const __m512 zero = _mm512_setzero_ps(), bias0 = g->bias ? _mm512_loadu_ps(g->bias) : zero;
+  const __m512 bias1 = g->bias && nv > 1 ? _mm512_loadu_ps(g->bias + 16) : zero;
+  __m512 acc0[ROTOI_LOW_MR], acc1[ROTOI_LOW_MR];
+  ROTOI_UNROLL
+  for (size_t i = 0; i < m; ++i) acc0[i] = bias0, acc1[i] = bias1;
+  const unsigned char *b = (const unsigned char *)g->b;
+  const unsigned char *const *a = g->a;
+  for (size_t t = g->taps; t != 0; --t, a += m) {
+    for (size_t l = 0; l < g->k; ++l, b += 64 * nv) {
+      const __m512bh b0 = (__m512bh)_mm512_loadu_si512(b), b1 = nv > 1 ? (__m512bh)_mm512_loadu_si512(b + 64) : b0;
+      _mm_prefetch((const void *)((uintptr_t)b + ROTOI_AHEAD), _MM_HINT_T0);
+      if (nv > 1) _mm_prefetch((const void *)((uintptr_t)b + ROTOI_AHEAD + 64), _MM_HINT_T0);
+      ROTOI_UNROLL
+      for (size_t i = 0; i < m; ++i) {
+        const __m512bh x = (__m512bh)_mm512_set1_epi32(rotoi_word(a[i] + 4 * l));
+        acc0[i] = _mm512_dpbf16_ps(acc0[i], x, b0);
+        if (nv > 1) acc1[i] = _mm512_dpbf16_ps(acc1[i], x, b1);
+      }
+    }
+  }
+  ROTOI_UNROLL
+  for (size_t i = 0; i < m; ++i) {
+    _mm512_storeu_ps(out + i * 16 * nv, acc0[i]);
+    if (nv > 1) _mm512_storeu_ps(out + i * 16 * nv + 16, acc1[i]);
+  }
+}
+
+rotoi_inline ROTOI_AVX512_VNNI void rotoi_sums_u8(const rotoi_low_gemm *g, float *out, const size_t m, const size_t nv) {
+  __m512i acc0[ROTOI_LOW_MR], acc1[ROTOI_LOW_MR];
+  ROTOI_UNROLL
+  for (size_t i = 0; i < m; ++i) acc0[i] = acc1[i] = _mm512_setzero_si512();
+  const unsigned char *b = (const unsigned char *)g->b;
+  const unsigned char *const *a = g->a;
+  for (size_t t = g->taps; t != 0; --t, a += m) {
+    for (size_t l = 0; l < g->k; ++l, b += 64 * nv) {
+      const __m512i b0 = _mm512_loadu_si512(b), b1 = nv > 1 ? _mm512_loadu_si512(b + 64) : b0;
+      _mm_prefetch((const void *)((uintptr_t)b + ROTOI_AHEAD), _MM_HINT_T0);
+      if (nv > 1) _mm_prefetch((const void *)((uintptr_t)b + ROTOI_AHEAD + 64), _MM_HINT_T0);
+      ROTOI_UNROLL
+      for (size_t i = 0; i < m; ++i) {
+        const __m512i x = _mm512_set1_epi32(rotoi_word(a[i] + 4 * l));
+        acc0[i] = _mm512_dpbusd_epi32(acc0[i], x, b0);
+        if (nv > 1) acc1[i] = _mm512_dpbusd_epi32(acc1[i], x, b1);
+      }
+    }
+  }
+  for (size_t v = 0; v < nv; ++v) {
+    const __m512 factor = _mm512_loadu_ps(g->factor + 16 * v), bias = _mm512_loadu_ps(g->bias + 16 * v);
+    ROTOI_UNROLL
+    for (size_t i = 0; i < m; ++i) {
+      const __m512 sum = _mm512_maskz_cvtepi32_ps(0xffff, v ? acc1[i] : acc0[i]);
+      _mm512_storeu_ps(out + (i * nv + v) * 16, _mm512_fmadd_ps(sum, factor, bias));
+    }
+  }
+}
+
+static void rotoi_finish_low_gemm(const rotoi_low_gemm *g, const float *sums) {
+  rotoi_low_finish f;
+  f.from = sums, f.from_stride = 16 * g->nv;
+  f.add = g->add, f.add_stride = g->add_stride, f.add_code = &g->add_code;
+  f.to = g->c, f.to_stride = g->c_stride, f.to_code = &g->c_code;
+  f.rows = g->m, f.vectors = g->nv;
+  f.sums = NULL;
+  rotoi_low_finish_all(&f, g->act);
+}
+
+#define ROTOI_TILE(sums, m)  \
+  case m:                    \
+    if (g->nv == 1) {        \
+      sums(g, buffer, m, 1); \
+    } else {                 \
+      sums(g, buffer, m, 2); \
+    }                        \
+    break;
+#define ROTOI_TILES(sums) \
+  switch (g->m) {         \
+    ROTOI_TILE(sums, 1)   \
+    ROTOI_TILE(sums, 2)   \
+    ROTOI_TILE(sums, 3)   \
+    ROTOI_TILE(sums, 4)   \
+    ROTOI_TILE(sums, 5)   \
+    ROTOI_TILE(sums, 6)   \
+    ROTOI_TILE(sums, 7)   \
+    ROTOI_TILE(sums, 8)   \
+    ROTOI_TILE(sums, 9)   \
+    ROTOI_TILE(sums, 10)  \
+    ROTOI_TILE(sums, 11)  \
+    ROTOI_TILE(sums, 12)  \
+    ROTOI_TILE(sums, 13)  \
+    ROTOI_TILE(sums, 14)  \
+    default:              \
+      ROTO_ASSERT(0);     \
+  }
+
+static ROTOI_AVX512_BF16 void rotoi_gemm_14x32_bf16(const rotoi_low_gemm *g) {
+  float buffer[ROTOI_LOW_MR * ROTOI_LOW_NR];
+  ROTOI_TILES(rotoi_sums_bf16)
+  rotoi_finish_low_gemm(g, buffer);
+}
+
+static ROTOI_AVX512_VNNI void rotoi_gemm_14x32_u8(const rotoi_low_gemm *g) {
+  float buffer[ROTOI_LOW_MR * ROTOI_LOW_NR];
+  ROTOI_TILES(rotoi_sums_u8)
+  rotoi_finish_low_gemm(g, buffer);
+}
+#undef ROTOI_TILES
+#undef ROTOI_TILE
+
+/* ---- depthwise ---- */
+
+static void rotoi_finish_low_depthwise(const rotoi_low_depthwise *d, const float *sums, size_t n, size_t place, size_t c0,
+                                       size_t c1) {
+  rotoi_low_finish f;
+  f.from = sums, f.from_stride = ROTOI_DEPTHWISE_CHUNK;
+  f.add = NULL, f.add_stride = 0, f.add_code = NULL;
+  f.to = (unsigned char *)d->out + (place + c0) * rotoi_type_size(d->out_code.type);
+  f.to_stride = d->shape.cs, f.to_code = &d->out_code;
+  f.rows = n, f.vectors = (c1 - c0) / 16;
+  f.sums = d->shape.sums ? d->shape.sums + c0 : NULL;
+  rotoi_low_finish_all(&f, d->shape.act);
+}
+
+rotoi_inline ROTOI_AVX512 void rotoi_low_depthwise_tile(const rotoi_low_depthwise *d, size_t y, size_t x, const size_t tile,
+                                                        const size_t kw, const size_t stride, const rotoi_type type) {
+  const rotoi_depthwise *s = &d->shape;
+  float sums[8 * ROTOI_DEPTHWISE_CHUNK];
+  rotoi_depthwise_window at;
+  rotoi_depthwise_find(s, y, x, tile, (tile - 1) * stride + kw, &at);
+  for (size_t c0 = s->c0, c1; c0 < s->c1; c0 = c1) {
+    c1 = s->c1 - c0 < ROTOI_DEPTHWISE_CHUNK ? s->c1 : c0 + ROTOI_DEPTHWISE_CHUNK;
+    rotoi_depthwise_sums_avx512(s, d->in, d->in_code.zero, &at, c0, c1, sums, ROTOI_DEPTHWISE_CHUNK, tile, kw, stride, type);
+    rotoi_finish_low_depthwise(d, sums, at.n, (y * s->ow + x) * s->cs, c0, c1);
+  }
+}
+
+rotoi_inline ROTOI_AVX512 void rotoi_low_depthwise_rows(const rotoi_low_depthwise *d, const size_t kw, const size_t stride,
+                                                        const rotoi_type type) {
+  const rotoi_depthwise *s = &d->shape;
+  for (size_t y = s->y0; y < s->y1; ++y) {
+    if (s->ow % 7 == 0) {
+      for (size_t x = 0; x < s->ow; x += 7) rotoi_low_depthwise_tile(d, y, x, 7, kw, stride, type);
+    } else {
+      for (size_t x = 0; x < s->ow; x += 8) rotoi_low_depthwise_tile(d, y, x, 8, kw, stride, type);
+    }
+  }
+}
+
+/* Any kernel, pixel by pixel. */
+rotoi_inline ROTOI_AVX512 void rotoi_low_depthwise_any(const rotoi_low_depthwise *d, const rotoi_type type) {
+  const rotoi_depthwise *s = &d->shape;
+  const __m512 zero = _mm512_set1_ps(type == ROTOI_U8 ? d->in_code.zero : 0);
+  float sums[ROTOI_LANES];
+  for (size_t y = s->y0; y < s->y1; ++y) {
+    size_t ky0, ky1;
+    rotoi_clip_window(y, s->stride, s->pad_top, s->kh, s->h, &ky0, &ky1);
+    for (size_t x = 0; x < s->ow; ++x) {
+      size_t kx0, kx1;
+      rotoi_clip_window(x, s->stride, s->pad_left, s->kw, s->w_in, &kx0, &kx1);
+      for (size_t c = s->c0; c < s->c1; c += 16) {
+        __m512 acc = s->bias ? _mm512_loadu_ps(s->bias + c) : _mm512_setzero_ps();
+        for (size_t ky = ky0; ky < ky1; ++ky) {
+          for (size_t kx = kx0; kx < kx1; ++kx) {
+            const size_t iy = y * s->stride + ky - s->pad_top, ix = x * s->stride + kx - s->pad_left;
+            const __m512 pixel = _mm512_sub_ps(rotoi_load_avx512(d->in, (iy * s->w_in + ix) * s->cs + c, type), zero);
+            acc = _mm512_fmadd_ps(pixel, _mm512_loadu_ps(s->w + (ky * s->kw + kx) * s->cs + c), acc);
+          }
+        }
+        _mm512_storeu_ps(sums, acc);
+        rotoi_finish_low_depthwise(d, sums, 1, (y * s->ow + x) * s->cs, c, c + 16);
+      }
+    }
+  }
+}
+
+rotoi_inline ROTOI_AVX512 void rotoi_low_depthwise_each(const rotoi_low_depthwise *d, const rotoi_type type) {
+  if (d->shape.kw == 3 && d->shape.stride == 1) {
+    rotoi_low_depthwise_rows(d, 3, 1, type);
+  } else if (d->shape.kw == 3 && d->shape.stride == 2) {
+    rotoi_low_depthwise_rows(d, 3, 2, type);
+  } else if (d->shape.kw == 5 && d->shape.stride == 1) {
+    rotoi_low_depthwise_rows(d, 5, 1, type);
+  } else if (d->shape.kw == 5 && d->shape.stride == 2) {
+    rotoi_low_depthwise_rows(d, 5, 2, type);
+  } else {
+    rotoi_low_depthwise_any(d, type);
+  }
+}
+
+static ROTOI_AVX512 void rotoi_depthwise_bf16(const rotoi_low_depthwise *d) {
+  rotoi_low_depthwise_each(d, ROTOI_BF16);
+}
+
+static ROTOI_AVX512 void rotoi_depthwise_u8(const rotoi_low_depthwise *d) {
+  rotoi_low_depthwise_each(d, ROTOI_U8);
+}
+
+/* ---- the rest: a few passes of an inference, for all types at once ---- */
+
+static ROTOI_AVX512 void rotoi_low_put_any(void *p, size_t i, __m512 x, const rotoi_code *code) {
+  if (code->type == ROTOI_F32) {
+    rotoi_put_low(p, i, x, code, ROTOI_F32);
+  } else if (code->type == ROTOI_BF16) {
+    rotoi_put_low(p, i, x, code, ROTOI_BF16);
+  } else {
+    rotoi_put_low(p, i, x, code, ROTOI_U8);
+  }
+}
+
+static ROTOI_AVX512 void rotoi_low_pool_each(const rotoi_low_pool *d) {
+  const rotoi_pool *p = &d->shape;
+  for (size_t y = p->y0; y < p->y1; ++y) {
+    size_t ky0, ky1;
+    rotoi_clip_window(y, p->stride, p->pad_top, p->kh, p->h, &ky0, &ky1);
+    for (size_t x = 0; x < p->ow; ++x) {
+      size_t kx0, kx1;
+      rotoi_clip_window(x, p->stride, p->pad_left, p->kw, p->w_in, &kx0, &kx1);
+      const size_t count = (ky1 - ky0) * (kx1 - kx0);
+      const __m512 share = _mm512_set1_ps(p->max || !count ? 1 : 1.0f / (float)count);
+      for (size_t c = 0; c < p->cs; c += 16) {
+        __m512 acc = _mm512_set1_ps(p->max && count ? -ROTOI_INFINITY : 0);
+        for (size_t ky = ky0; ky < ky1; ++ky) {
+          for (size_t kx = kx0; kx < kx1; ++kx) {
+            const size_t iy = y * p->stride + ky - p->pad_top, ix = x * p->stride + kx - p->pad_left;
+            const __m512 v = rotoi_get_low(d->in, (iy * p->w_in + ix) * p->cs + c, &d->in_code);
+            acc = p->max ? rotoi_max_avx512(acc, v) : _mm512_add_ps(acc, v);
+          }
+        }
+        rotoi_low_put_any(d->out, (y * p->ow + x) * p->cs + c, _mm512_mul_ps(acc, share), &d->out_code);
+      }
+    }
+  }
+}
+
+static ROTOI_AVX512 void rotoi_channel_sum_low(const void *in, rotoi_code code, size_t pixels, size_t cs, float scale,
+                                               void *out, rotoi_code out_code) {
+  for (size_t c = 0; c < cs; c += 16) {
+    __m512 acc = _mm512_setzero_ps();
+    for (size_t p = 0; p < pixels; ++p) acc = _mm512_add_ps(acc, rotoi_get_low(in, p * cs + c, &code));
+    rotoi_low_put_any(out, c, _mm512_mul_ps(acc, _mm512_set1_ps(scale)), &out_code);
+  }
+}
+
+rotoi_inline ROTOI_AVX512 void rotoi_add_act_low(const void *a, const rotoi_code *a_code, const void *b,
+                                                 const rotoi_code *b_code, size_t n, const int act, void *out,
+                                                 const rotoi_code *out_code) {
+  for (size_t i = 0; i < n; i += 16) {
+    __m512 x = rotoi_get_low(a, i, a_code);
+    if (b) x = _mm512_add_ps(x, rotoi_get_low(b, i, b_code));
+    rotoi_low_put_any(out, i, rotoi_act_low(x, act), out_code);
+  }
+}
+
+static ROTOI_AVX512 void rotoi_add_low(const void *a, rotoi_code a_code, const void *b, rotoi_code b_code, size_t n, int act,
+                                       void *out, rotoi_code out_code){
+#define ROTOI_CALL(constant) rotoi_add_act_low(a, &a_code, b, &b_code, n, constant, out, &out_code)
+    ROTOI_ACT_SWITCH(act, ROTOI_CALL)
+#undef ROTOI_CALL
+}
+
+rotoi_inline ROTOI_AVX512 void rotoi_scale_act_low(const void *a, const rotoi_code *a_code, const float *s, size_t pixels,
+                                                   size_t cs, const int act, void *out, const rotoi_code *out_code) {
+  for (size_t p = 0; p < pixels; ++p) {
+    for (size_t c = 0; c < cs; c += 16) {
+      const __m512 x = _mm512_mul_ps(rotoi_get_low(a, p * cs + c, a_code), _mm512_loadu_ps(s + c));
+      rotoi_low_put_any(out, p * cs + c, rotoi_act_low(x, act), out_code);
+    }
+  }
+}
+
+static ROTOI_AVX512 void rotoi_scale_low(const void *a, rotoi_code a_code, const float *s, size_t pixels, size_t cs, int act,
+                                         void *out, rotoi_code out_code) {
+#define ROTOI_CALL(constant) rotoi_scale_act_low(a, &a_code, s, pixels, cs, constant, out, &out_code)
+  ROTOI_ACT_SWITCH(act, ROTOI_CALL)
+#undef ROTOI_CALL
+}
+
+static const rotoi_low_kernels rotoi_kernels_bf16 = {
+    ROTOI_BF16,          ROTOI_LOW_MR,          ROTOI_LOW_NR,  rotoi_gemm_14x32_bf16, rotoi_depthwise_bf16,
+    rotoi_low_pool_each, rotoi_channel_sum_low, rotoi_add_low, rotoi_scale_low};
+static const rotoi_low_kernels rotoi_kernels_u8 = {
+    ROTOI_U8,           ROTOI_LOW_MR,        ROTOI_LOW_NR,          rotoi_gemm_14x32_u8,
+    rotoi_depthwise_u8, rotoi_low_pool_each, rotoi_channel_sum_low, rotoi_add_low,
+    rotoi_scale_low};
+
+#endif
+#endif
+
 /* >>select.c */
 
 /* The choice of a kernel table.  A model keeps the table it was opened with, because the order of its packed weights depends
@@ -2110,6 +2679,17 @@ static const rotoi_kernels *rotoi_select_kernels(roto_isa cap) {
   if (isa >= ROTO_ISA_AVX2) return &rotoi_kernels_avx2;
 #endif
   return &rotoi_kernels_scalar;
+}
+
+static const rotoi_low_kernels *rotoi_select_low(const rotoi_kernels *kernels, rotoi_type type) {
+#ifdef ROTOI_X86_LOW
+  if (kernels->isa == ROTO_ISA_AVX512) {
+    if (type == ROTOI_BF16 && roto_has_precision(ROTO_PRECISION_BF16)) return &rotoi_kernels_bf16;
+    if (type == ROTOI_U8 && roto_has_precision(ROTO_PRECISION_INT8)) return &rotoi_kernels_u8;
+  }
+#endif
+  (void)kernels, (void)type;
+  return NULL;
 }
 
 #endif
@@ -2181,6 +2761,95 @@ static inline void rotoi_pack_panels(const rotoi_pack *p, float *out) {
   for (size_t panel = 0; panel < rotoi_panel_count(p->columns, p->nr); ++panel) rotoi_pack_panel(p, panel, out);
 }
 
+/* ---- low precision: words of 32 bits that hold `per` = 2 or 4 consecutive rows of a column.  A tap's k rows become
+ * ceil(k / per) words, the last one filled with zeros; panels as above, counted in words. */
+
+static inline size_t rotoi_words(size_t k, rotoi_type type) {
+  const size_t per = 4 / rotoi_type_size(type);
+  return (k + per - 1) / per;
+}
+
+/* To the nearest, halves away from zero, as kernels_low.c does. */
+static inline uint16_t rotoi_to_bf16(float value) {
+  return (uint16_t)((rotoi_bits(value) + 0x8000u) >> 16);
+}
+
+/* The nearest whole number of |value| <= 2^22, halves to even: adding 1.5 * 2^23 leaves it in the low bits. */
+static inline int32_t rotoi_round(float value) {
+  return (int32_t)(rotoi_bits(value + 12582912.0f) - 0x4b400000u);
+}
+
+/* The row of column 0 at (t, l), and how far its columns stand apart in bytes. */
+static inline const unsigned char *rotoi_pack_row(const rotoi_pack *p, size_t t, size_t l) {
+  const size_t tap = p->tap_offset ? p->tap_offset[t] : t * p->k * p->columns;
+  return (const unsigned char *)p->weights + (tap + l * p->row_stride) * 4;
+}
+
+/* As rotoi_pack_panel, to `out`, the start of the packed matrix.  For bytes p->scale already takes weights to -127..127. */
+static inline void rotoi_pack_words(const rotoi_pack *p, rotoi_type type, size_t panel, unsigned char *out) {
+  const size_t per = 4 / rotoi_type_size(type), words = rotoi_words(p->k, type), first = panel * p->nr;
+  const size_t width = rotoi_panel_vectors(panel, p->columns, p->nr) * ROTOI_LANES;
+  const size_t real = p->columns - first < width ? p->columns - first : width;
+  out += 4 * first * p->taps * words;
+  memset(out, 0, 4 * width * p->taps * words);
+  for (size_t t = 0; t < p->taps; ++t) {
+    for (size_t l = 0; l < p->k; ++l) {
+      const unsigned char *row = rotoi_pack_row(p, t, l) + first * p->col_stride * 4;
+      unsigned char *to = out + 4 * width * (t * words + l / per) + l % per * rotoi_type_size(type);
+      for (size_t j = 0; j < real; ++j) {
+        const float w = rotoi_f32(row + j * p->col_stride * 4) * (p->scale ? p->scale[first + j] : 1);
+        if (type == ROTOI_BF16) {
+          const uint16_t half = rotoi_to_bf16(w);
+          memcpy(to + 4 * j, &half, 2);
+        } else {
+          to[4 * j] = (unsigned char)rotoi_round(w);
+        }
+      }
+    }
+  }
+}
+
+/* For each column what takes its weights to bytes: the largest to 127, or less where 255 times the sum of their sizes, and of what
+ * rounding may add, could leave an int32.  Halves of at most ROTOI_MOST_BYTE_ROWS rows are far below that limit. */
+enum { ROTOI_MOST_BYTE_ROWS = 1 << 22 };
+
+static inline void rotoi_byte_scales(const rotoi_pack *p, float *scale) {
+  const size_t rows = p->taps * p->k;
+  const double limit = 2147483647.0 / 255 - (double)rows / 2;
+  for (size_t j = 0; j < p->columns; ++j) scale[j] = 0;
+  for (size_t t = 0; t < p->taps; ++t) {
+    for (size_t l = 0; l < p->k; ++l) {
+      const unsigned char *row = rotoi_pack_row(p, t, l);
+      for (size_t j = 0; j < p->columns; ++j) {
+        const float w = rotoi_f32(row + j * p->col_stride * 4), size = w < 0 ? -w : w;
+        scale[j] = size > scale[j] ? size : scale[j];
+      }
+    }
+  }
+  for (size_t j = 0; j < p->columns; ++j) {
+    scale[j] = scale[j] > 1e-30f ? 127 / scale[j] : 1;
+    if ((double)rows * 127 <= limit) continue;
+    double sum = 0;
+    for (size_t t = 0; t < p->taps; ++t) {
+      for (size_t l = 0; l < p->k; ++l) {
+        const double w = (double)rotoi_f32(rotoi_pack_row(p, t, l) + j * p->col_stride * 4);
+        sum += w < 0 ? -w : w;
+      }
+    }
+    if (sum * (double)scale[j] > limit) scale[j] = (float)(0.999 * limit / sum);
+  }
+}
+
+/* The sum of a packed column of bytes. */
+static inline int64_t rotoi_byte_sum(const rotoi_pack *p, size_t column, const unsigned char *packed) {
+  const size_t panel = column / p->nr, width = rotoi_panel_vectors(panel, p->columns, p->nr) * ROTOI_LANES;
+  const size_t words = p->taps * rotoi_words(p->k, ROTOI_U8);
+  const signed char *word = (const signed char *)packed + 4 * (panel * p->nr * words + column % p->nr);
+  int64_t sum = 0;
+  for (size_t i = 0; i < words; ++i, word += 4 * width) sum += word[0] + word[1] + word[2] + word[3];
+  return sum;
+}
+
 #endif
 
 /* >>format.c */
@@ -2243,6 +2912,7 @@ typedef struct rotoi_file {
   const unsigned char *landmarks, *parts, *shapes, *vertices, *knots, *nodes, *directory, *data, *test_outputs;
   const unsigned char *shape_nets, *shape_uses, *shape_landmarks, *shape_weights, *shape_tests;
   const unsigned char *looks; /* u32 [landmark_count] */
+  const unsigned char *ranges; /* NULL: none */
   const char *strings;
   uint32_t look_count;             /* 0: there is no second look */
   const unsigned char *look_model; /* the file of its model, valid too */
@@ -2271,7 +2941,14 @@ static uint32_t rotoi_read_look(const rotoi_file *file,
 static void rotoi_read_shape_net(const rotoi_file *file, uint32_t index, rotoi_shape_net *net);
 static void rotoi_read_shape_use(const rotoi_file *file, uint32_t shape, rotoi_shape_use *use);
 
+static void rotoi_read_range(const rotoi_file *file, uint32_t node, float *low, float *high);
+
 /* ---- accessors ---- */
+
+static void rotoi_read_range(const rotoi_file *file, uint32_t node, float *low, float *high) {
+  *low = rotoi_f32(file->ranges + 8 * (size_t)node);
+  *high = rotoi_f32(file->ranges + 8 * (size_t)node + 4);
+}
 
 static void rotoi_read_node(const rotoi_file *file, uint32_t index, rotoi_node *node) {
   const unsigned char *record = file->nodes + (size_t)index * ROTO_NODE_SIZE;
@@ -3118,7 +3795,10 @@ static roto_status rotoi_parse(const unsigned char *data, size_t size, rotoi_fil
  * Each value that exists in memory gets a place in the workspace for the steps between its making and its last reading; an
  * element-wise result takes the place of an operand that dies there.  The largest values choose first.
  *
- * Every step is cut into tasks here, by its shape alone: the same cut for any number of threads, hence the same bits. */
+ * Every step is cut into tasks here, by its shape alone: the same cut for any number of threads, hence the same bits.
+ *
+ * In low precision every value is stored low (bfloat16 or bytes) but those that something reads as floats: the output, the
+ * input of POINTS, the factors of a SCALE.  A product of floats returns floats, so these spread until nothing changes. */
 
 #ifndef ROTOI_PLAN
 #define ROTOI_PLAN
@@ -3147,8 +3827,10 @@ enum {
 typedef struct rotoi_step {
   rotoi_step_kind kind;
   int act;
-  rotoi_type type, out_type;  /* of in[0] and out */
-  uint32_t node, end;         /* first and last node of the chain */
+  int low; /* runs on the slots of low precision: in[0] or, where nothing is multiplied, any value is stored low */
+  rotoi_code in_code, second_code, out_code, mean_code; /* of in[0], in[1], out, mean */
+  rotoi_code read_code;                                 /* GEMM: of the input once it is scaled, else in_code */
+  uint32_t node, end;                                   /* first and last node of the chain */
   size_t in[ROTO_MAX_INPUTS]; /* CONCAT: all; else the first operand, then the second (GEMM: the residual) */
   size_t scale;               /* GEMM: factors of the input's channels; the input is overwritten with the product */
   size_t out, mean, partial;  /* DEPTHWISE: mean over the result and, for it, the sums of each band of rows */
@@ -3157,6 +3839,8 @@ typedef struct rotoi_step {
   size_t part_c[ROTO_MAX_INPUTS], part_cs[ROTO_MAX_INPUTS]; /* CONCAT: of each input */
   size_t kh, kw, stride, pad_top, pad_left;
   size_t weights, bias;
+  size_t factor;            /* GEMM of bytes: what a sum of products stands for, a column */
+  size_t outside;           /* GEMM: a pixel outside the picture */
   int max;                  /* POOL */
   size_t points, per_point; /* POINTS */
   /* What tasks share out: rows (GEMM: tiles of mr pixels; DEPTHWISE, POOL, CONCAT, UPSAMPLE: rows of the result; ADD, SCALE:
@@ -3167,6 +3851,7 @@ typedef struct rotoi_step {
 
 typedef struct rotoi_plan {
   const rotoi_kernels *kernels;
+  const rotoi_low_kernels *low; /* NULL: float32 throughout */
   rotoi_step *steps;
   size_t step_count;
   unsigned char *weights; /* zeros that stand for pixels outside a picture, then what the steps name */
@@ -3174,6 +3859,7 @@ typedef struct rotoi_plan {
   size_t workspace; /* bytes of a session */
   size_t picture;   /* where roto_find_landmarks makes the input, tight [h][w][c] */
   size_t input, output;
+  rotoi_code input_code;
   size_t output_c, output_cs;                       /* channels of the output, and floats from pixel to pixel */
   size_t input_h, input_w, input_c, input_cs;       /* of the picture, and its step from pixel to pixel in the workspace */
   size_t input_top, input_left, padded_h, padded_w; /* the input stands in a frame of zeros */
@@ -3187,7 +3873,7 @@ typedef struct rotoi_value {
   uint32_t head;                             /* at the end of a chain: its first node; elsewhere ROTO_NONE */
   uint32_t residual, pooled, scaled_by;      /* at a head: node the ADD adds; GLOBALPOOL, SCALE done with it */
   int taken;                                 /* belongs to another node's step */
-  rotoi_type type;
+  rotoi_code code;
   size_t cs, size;    /* elements from pixel to pixel, bytes of the value */
   size_t first, last; /* steps between which it lives; step s is time s + 1, loading is time 0 */
   size_t same_as;     /* value whose place it takes, or itself */
@@ -3199,7 +3885,8 @@ typedef struct rotoi_planner {
   rotoi_plan *plan;
   rotoi_value *values;
   size_t value_count, node_count;
-  float *scale; /* folded factors of the node in hand */
+  int separate;              /* means and scalings are steps of their own */
+  float *scale, *byte_scale; /* of the node in hand: folded factors; what takes weights to bytes */
   size_t *order;
   const roto_allocator *allocator;
 } rotoi_planner;
@@ -3292,7 +3979,7 @@ static void rotoi_plan_chain(rotoi_planner *p, uint32_t i) {
     }
   }
   const rotoi_value *last = p->values + end;
-  if ((op == ROTO_OP_DEPTHWISE || op == ROTO_OP_BATCHNORM) && last->pool_uses) {
+  if ((op == ROTO_OP_DEPTHWISE || op == ROTO_OP_BATCHNORM) && last->pool_uses && !p->separate) {
     head->pooled = last->pool_user;
     p->values[head->pooled].taken = 1;
   }
@@ -3321,6 +4008,114 @@ static int rotoi_plan_weights(rotoi_planner *p, size_t count, size_t size, size_
   return 1;
 }
 
+/* ---- how values are stored ---- */
+
+static int rotoi_is_low(const rotoi_value *v) {
+  return v->code.type != ROTOI_F32;
+}
+
+static int rotoi_make_f32(rotoi_planner *p, uint32_t i) {
+  if (i == ROTO_NONE || !rotoi_is_low(p->values + i)) return 0;
+  p->values[i].code.type = ROTOI_F32;
+  return 1;
+}
+
+/* If the values that node `i` reads or makes have to be floats, make them so; says whether that changed anything. */
+static int rotoi_plan_floats(rotoi_planner *p, uint32_t i) {
+  const rotoi_value *v = p->values + i;
+  const rotoi_node *node = &v->node;
+  int changed = 0, low = 1;
+  uint32_t end = i, scaled = v->scaled_by;
+  if (i + 1 == p->node_count) changed |= rotoi_make_f32(p, i);
+  if (node->op == ROTO_OP_SCALE) changed |= rotoi_make_f32(p, node->inputs[1]);
+  if (v->taken || i == 0) return changed;
+  while (p->values[end].next != ROTO_NONE) end = p->values[end].next;
+  switch (node->op) {
+    case ROTO_OP_CONV:
+    case ROTO_OP_DENSE:
+    case ROTO_OP_DEPTHWISE:
+    case ROTO_OP_BATCHNORM: {
+      const rotoi_value *in = p->values + node->inputs[0];
+      const size_t taps = node->op == ROTO_OP_DENSE ? (size_t)in->node.h * in->node.w : (size_t)node->kh * node->kw;
+      if (scaled != ROTO_NONE) in = p->values + p->values[scaled].node.inputs[0];
+      low = rotoi_is_low(in) && (scaled == ROTO_NONE || rotoi_is_low(p->values + scaled));
+      /* The row pointers of a tile must all fit on the stack, because what is stored low takes no partial sums. */
+      if (rotoi_is_matrix(node) && taps > ROTOI_POINTERS / p->plan->low->mr) low = 0;
+      if (rotoi_is_matrix(node) && taps * in->node.c > ROTOI_MOST_BYTE_ROWS) low = 0;
+      if (low) return changed;
+      if (scaled != ROTO_NONE) changed |= rotoi_make_f32(p, scaled) | rotoi_make_f32(p, p->values[scaled].node.inputs[0]);
+      return changed | rotoi_make_f32(p, node->inputs[0]) | rotoi_make_f32(p, end) | rotoi_make_f32(p, v->residual);
+    }
+    case ROTO_OP_POINTS:
+      return changed | rotoi_make_f32(p, i) | rotoi_make_f32(p, node->inputs[0]);
+    case ROTO_OP_CONCAT:
+    case ROTO_OP_UPSAMPLE: /* copied as they are */
+      low = rotoi_is_low(v);
+      for (uint32_t k = 0; k < node->input_count; ++k) low &= rotoi_is_low(p->values + node->inputs[k]);
+      if (low) return changed;
+      for (uint32_t k = 0; k < node->input_count; ++k) changed |= rotoi_make_f32(p, node->inputs[k]);
+      return changed | rotoi_make_f32(p, i);
+    default: /* element-wise steps and pools convert */
+      return changed;
+  }
+}
+
+/* What is copied from value to value must mean the same in both: they share the wider range. */
+static int rotoi_plan_share_range(rotoi_planner *p, uint32_t i, float (*ranges)[2]) {
+  const rotoi_node *node = &p->values[i].node;
+  float low = ranges[i][0], high = ranges[i][1];
+  int changed = 0;
+  if (node->op != ROTO_OP_CONCAT && node->op != ROTO_OP_UPSAMPLE) return 0;
+  for (uint32_t k = 0; k < node->input_count; ++k) {
+    const float *range = ranges[node->inputs[k]];
+    low = range[0] < low ? range[0] : low;
+    high = range[1] > high ? range[1] : high;
+  }
+  for (uint32_t k = 0; k <= node->input_count; ++k) {
+    float *range = ranges[k < node->input_count ? node->inputs[k] : i];
+    changed |= range[0] > low || range[1] < high;
+    range[0] = low, range[1] = high;
+  }
+  return changed;
+}
+
+/* The code of a range that holds 0, which becomes a whole number. */
+static rotoi_code rotoi_range_code(float low, float high) {
+  rotoi_code code;
+  code.type = ROTOI_U8;
+  code.scale = (high - low) / 255;
+  code.inverse = 1 / code.scale;
+  code.zero = (float)rotoi_round(-low * code.inverse);
+  return code;
+}
+
+static roto_status rotoi_plan_codes(rotoi_planner *p) {
+  const rotoi_low_kernels *low = p->plan->low;
+  int changed = low != NULL;
+  for (size_t i = 0; i < p->node_count; ++i) {
+    rotoi_code *code = &p->values[i].code;
+    code->type = low ? low->type : ROTOI_F32;
+    code->scale = code->inverse = 1;
+  }
+  while (changed) {
+    changed = 0;
+    for (uint32_t i = 0; i < p->node_count; ++i) changed |= rotoi_plan_floats(p, i);
+  }
+  if (!low || low->type != ROTOI_U8) return ROTO_OK;
+  float(*ranges)[2] = (float(*)[2])rotoi_alloc(p->allocator, p->node_count * sizeof *ranges);
+  if (!ranges) return ROTO_ERR_MEMORY;
+  for (uint32_t i = 0; i < p->node_count; ++i) rotoi_read_range(p->file, i, &ranges[i][0], &ranges[i][1]);
+  for (changed = 1; changed;) {
+    changed = 0;
+    for (uint32_t i = 0; i < p->node_count; ++i) changed |= rotoi_plan_share_range(p, i, ranges);
+  }
+  for (size_t i = 0; i < p->node_count; ++i) {
+    if (rotoi_is_low(p->values + i)) p->values[i].code = rotoi_range_code(ranges[i][0], ranges[i][1]);
+  }
+  rotoi_free(p->allocator, ranges);
+  return ROTO_OK;
+}
+
 static int rotoi_plan_gemm(rotoi_planner *p, rotoi_step *s, const rotoi_value *head, int from_input) {
   const rotoi_node *node = &head->node;
   const rotoi_plan *plan = p->plan;
@@ -3345,10 +4140,15 @@ static int rotoi_plan_gemm(rotoi_planner *p, rotoi_step *s, const rotoi_value *h
     const rotoi_node *scale = &p->values[head->scaled_by].node;
     s->in[0] = scale->inputs[0];
     s->scale = scale->inputs[1];
+    s->in_code = p->values[s->in[0]].code;
+    s->read_code = p->values[head->scaled_by].code;
   }
   if (head->residual != ROTO_NONE) s->in[1] = head->residual;
+  s->low = s->in_code.type != ROTOI_F32;
   size_t rows, count, pixels = s->oh * s->ow, mr = plan->kernels->mr;
-  if (!rotoi_mul(s->kh * s->kw, s->c, &rows) || !(count = rotoi_packed_count(rows, s->oc))) return 0;
+  /* Rows of words in low precision: what counts below is the bytes of operands. */
+  if (!rotoi_mul(s->kh * s->kw, s->low ? rotoi_words(s->c, s->in_code.type) : s->c, &rows)) return 0;
+  if (!(count = rotoi_packed_count(rows, s->oc))) return 0;
   size_t tasks =
       rotoi_plan_tasks(s, (pixels + mr - 1) / mr, rotoi_panel_count(s->oc, plan->kernels->nr), (double)pixels * (double)count);
   /* Weights that stay in the second-level cache pass by one tile of rows after another.  Larger ones would come from memory
@@ -3363,6 +4163,10 @@ static int rotoi_plan_gemm(rotoi_planner *p, rotoi_step *s, const rotoi_value *h
       s->row_tasks = (s->rows + s->block - 1) / s->block;
     }
   }
+  if (s->low && s->in_code.type == ROTOI_U8) {
+    if (!rotoi_plan_weights(p, s->ocs, sizeof(float), &s->factor)) return 0;
+    if (s->kh * s->kw > 1 && !rotoi_plan_weights(p, s->cs, 1, &s->outside)) return 0;
+  }
   return rotoi_plan_weights(p, count, sizeof(float), &s->weights) && rotoi_plan_weights(p, s->ocs, sizeof(float), &s->bias);
 }
 
@@ -3370,6 +4174,7 @@ static int rotoi_plan_depthwise(rotoi_planner *p, rotoi_step *s, const rotoi_val
   const rotoi_node *node = &head->node;
   size_t count;
   s->kind = ROTOI_STEP_DEPTHWISE;
+  s->low = s->in_code.type != ROTOI_F32;
   s->kh = s->kw = s->stride = 1;
   if (node->op == ROTO_OP_DEPTHWISE) {
     s->kh = node->kh, s->kw = node->kw, s->stride = node->stride;
@@ -3379,6 +4184,7 @@ static int rotoi_plan_depthwise(rotoi_planner *p, rotoi_step *s, const rotoi_val
   rotoi_plan_tasks(s, s->oh, s->cs / ROTOI_LANES, 2.0 * (double)(s->oh * s->ow) * (double)(s->kh * s->kw * s->cs));
   if (head->pooled != ROTO_NONE) {
     s->mean = head->pooled;
+    s->mean_code = p->values[head->pooled].code;
     s->partial = p->value_count;
     rotoi_value *partial = p->values + p->value_count++;
     partial->cs = s->cs;
@@ -3399,11 +4205,11 @@ static roto_status rotoi_plan_step(rotoi_planner *p, uint32_t end) {
   s->node = last->head;
   s->end = end;
   for (uint32_t i = 0; i < ROTO_MAX_INPUTS; ++i) s->in[i] = ROTOI_ABSENT;
-  s->scale = s->mean = s->partial = s->weights = s->bias = ROTOI_ABSENT;
+  s->scale = s->mean = s->partial = s->weights = s->bias = s->factor = ROTOI_ABSENT;
   s->in[0] = node->inputs[0];
   s->out = end;
-  s->type = in->type;
-  s->out_type = last->type;
+  s->in_code = s->read_code = in->code;
+  s->out_code = last->code;
   s->act = last->node.act;
   s->h = in->node.h, s->w = in->node.w, s->c = in->node.c, s->cs = in->cs;
   s->oh = last->node.h, s->ow = last->node.w, s->oc = last->node.c, s->ocs = last->cs;
@@ -3459,6 +4265,9 @@ static roto_status rotoi_plan_step(rotoi_planner *p, uint32_t end) {
       rotoi_plan_tasks(s, (s->points + ROTOI_LANES - 1) / ROTOI_LANES, 1, 64.0 * (double)(s->h * s->w * s->points));
       break;
   }
+  if (s->in[1] != ROTOI_ABSENT) s->second_code = p->values[s->in[1]].code;
+  if (s->weights == ROTOI_ABSENT)
+    s->low = s->in_code.type != ROTOI_F32 || s->second_code.type != ROTOI_F32 || s->out_code.type != ROTOI_F32;
   return fits ? ROTO_OK : ROTO_ERR_LIMIT;
 }
 
@@ -3483,7 +4292,9 @@ static int rotoi_plan_shapes(rotoi_planner *p) {
       plan->input_cs = v->cs;
     }
     if (!rotoi_mul(h, w, &pixels) || !rotoi_mul(pixels, v->cs, &count)) return 0;
-    if (!rotoi_mul(count, rotoi_type_size(v->type), &v->size)) return 0;
+    if (!rotoi_mul(count, rotoi_type_size(v->code.type), &v->size)) return 0;
+    /* The last word of a row may reach past the picture. */
+    if (rotoi_is_low(v) && !rotoi_add(v->size, ROTOI_LINE, &v->size)) return 0;
   }
   return 1;
 }
@@ -3567,6 +4378,7 @@ static int rotoi_plan_memory(rotoi_planner *p) {
     }
   }
   plan->input = values[0].place;
+  plan->input_code = values[0].code;
   plan->picture = values[plan->picture].place;
   plan->output = values[values[p->node_count - 1].same_as].place;
   plan->output_c = values[p->node_count - 1].node.c;
@@ -3613,13 +4425,33 @@ static void rotoi_plan_fill(const rotoi_planner *p, const rotoi_step *s) {
     pack.columns = pack.row_stride = s->oc;
     pack.col_stride = 1;
     pack.scale = p->scale;
-    pack.nr = p->plan->kernels->nr;
-    rotoi_pack_panels(&pack, weights);
+    pack.nr = s->low ? p->plan->low->nr : p->plan->kernels->nr;
+    if (!s->low) {
+      rotoi_pack_panels(&pack, weights);
+      return;
+    }
+    unsigned char *words = p->plan->weights + s->weights;
+    if (s->in_code.type == ROTOI_U8) {
+      /* real = scale * sum of input * weight; the input is code.scale * (byte - code.zero), the weight byte / byte_scale. */
+      float *factor = rotoi_floats(p->plan->weights, s->factor);
+      rotoi_byte_scales(&pack, p->byte_scale);
+      for (size_t c = 0; c < s->oc; ++c) factor[c] = s->read_code.scale * p->scale[c] / p->byte_scale[c];
+      pack.scale = p->byte_scale;
+      if (s->outside) memset(p->plan->weights + s->outside, (int)s->read_code.zero, s->cs);
+    }
+    for (size_t panel = 0; panel < s->columns; ++panel) rotoi_pack_words(&pack, s->in_code.type, panel, words);
+    if (s->in_code.type == ROTOI_U8) {
+      const float *factor = rotoi_floats(p->plan->weights, s->factor);
+      for (size_t c = 0; c < s->oc; ++c) {
+        const double sum = (double)rotoi_byte_sum(&pack, c, words);
+        bias[c] = (float)((double)bias[c] - (double)factor[c] * (double)s->read_code.zero * sum);
+      }
+    }
   } else {
     const unsigned char *from = head->node.op == ROTO_OP_DEPTHWISE ? rotoi_tensor(p->file, head->node.tensors[0], NULL) : NULL;
     for (size_t t = 0; t < s->kh * s->kw; ++t) {
       for (size_t c = 0; c < s->oc; ++c)
-        weights[t * s->cs + c] = p->scale[c] * (from ? rotoi_f32(from + (t * s->oc + c) * 4) : 1.0f);
+        weights[t * s->cs + c] = s->in_code.scale * p->scale[c] * (from ? rotoi_f32(from + (t * s->oc + c) * 4) : 1.0f);
     }
   }
 }
@@ -3634,11 +4466,15 @@ static roto_status rotoi_plan_build(rotoi_planner *p) {
   rotoi_plan *plan = p->plan;
   size_t zeros = 0, most_channels = 0, place;
   rotoi_plan_nodes(p);
+  for (uint32_t i = 1; i < p->node_count; ++i) {
+    if (p->values[i].node.op == ROTO_OP_SCALE && !p->separate) rotoi_plan_scale(p, i);
+    if (!p->values[i].taken) rotoi_plan_chain(p, i);
+  }
+  roto_status status = rotoi_plan_codes(p);
+  if (status) return status;
   if (!rotoi_plan_shapes(p)) return ROTO_ERR_LIMIT;
   for (uint32_t i = 1; i < p->node_count; ++i) {
-    rotoi_value *v = p->values + i;
-    if (v->node.op == ROTO_OP_SCALE) rotoi_plan_scale(p, i);
-    if (!v->taken) rotoi_plan_chain(p, i);
+    const rotoi_value *v = p->values + i;
     if (v->cs > zeros) zeros = v->cs;
     if (v->node.c > most_channels) most_channels = v->node.c;
   }
@@ -3649,14 +4485,14 @@ static roto_status rotoi_plan_build(rotoi_planner *p) {
   rotoi_plan_weights(p, zeros, sizeof(float), &place); /* the pixel outside every picture, at place 0 */
   for (uint32_t i = 1; i < p->node_count; ++i) {
     if (p->values[i].head == ROTO_NONE) continue;
-    roto_status status = rotoi_plan_step(p, i);
-    if (status) return status;
+    if ((status = rotoi_plan_step(p, i))) return status;
   }
   if (!rotoi_plan_memory(p)) return ROTO_ERR_LIMIT;
 
   plan->weights = (unsigned char *)rotoi_alloc(p->allocator, plan->weight_size);
   p->scale = (float *)rotoi_alloc(p->allocator, most_channels * sizeof(float));
-  if (!plan->weights || !p->scale) return ROTO_ERR_MEMORY;
+  p->byte_scale = (float *)rotoi_alloc(p->allocator, most_channels * sizeof(float));
+  if (!plan->weights || !p->scale || !p->byte_scale) return ROTO_ERR_MEMORY;
   memset(plan->weights, 0, plan->weight_size);
   for (size_t i = 0; i < plan->step_count; ++i) {
     if (plan->steps[i].weights != ROTOI_ABSENT) rotoi_plan_fill(p, plan->steps + i);
@@ -3664,15 +4500,17 @@ static roto_status rotoi_plan_build(rotoi_planner *p) {
   return ROTO_OK;
 }
 
-/* Plan a validated file for a kernel table.  On failure `plan` is empty.  The plan does not refer to the file. */
-static roto_status rotoi_plan_create(const rotoi_file *file, const rotoi_kernels *kernels, const roto_allocator *allocator,
-                                     rotoi_plan *plan) {
+/* Plan a validated file for a kernel table, and for low precision if `low` is not NULL (bytes need a file with ranges).  On failure `plan` is empty.  The plan does not refer to the file. */
+static roto_status rotoi_plan_create(const rotoi_file *file, const rotoi_kernels *kernels, const rotoi_low_kernels *low,
+                                     int separate, const roto_allocator *allocator, rotoi_plan *plan) {
   rotoi_planner p;
   size_t nodes = file->node_count, values = 2 * nodes + 1; /* at most one value of sums a node, and the picture */
   roto_status status = ROTO_ERR_MEMORY;
   memset(plan, 0, sizeof *plan);
   memset(&p, 0, sizeof p);
   plan->kernels = kernels;
+  plan->low = low;
+  p.separate = separate;
   p.file = file;
   p.plan = plan;
   p.allocator = allocator;
@@ -3685,6 +4523,7 @@ static roto_status rotoi_plan_create(const rotoi_file *file, const rotoi_kernels
     status = rotoi_plan_build(&p);
   }
   rotoi_free(allocator, p.scale);
+  rotoi_free(allocator, p.byte_scale);
   rotoi_free(allocator, p.order);
   rotoi_free(allocator, p.values);
   if (status) rotoi_plan_free(plan, allocator);
@@ -3723,16 +4562,17 @@ typedef struct rotoi_part {
   size_t row_task;
 } rotoi_part;
 
-/* Pointers to what taps [t0, t1) of output pixels [pixel, pixel + m) read. */
-static void rotoi_gather(const rotoi_step *s, const float *in, const float *zeros, size_t pixel, size_t m, size_t t0, size_t t1,
-                         const float **rows) {
-  const size_t ky0 = t0 / s->kw, kx0 = t0 % s->kw;
+/* Pointers to what taps [t0, t1) of output pixels [pixel, pixel + m) read, tap-major; to floats or bytes. */
+static void rotoi_gather(const rotoi_step *s, const unsigned char *in, const unsigned char *outside, size_t pixel, size_t m,
+                         size_t t0, size_t t1, void *rows) {
+  const size_t ky0 = t0 / s->kw, kx0 = t0 % s->kw, step = s->cs * rotoi_type_size(s->in_code.type);
   size_t oy = pixel / s->ow, ox = pixel % s->ow;
   for (size_t i = 0; i < m; ++i) {
     size_t ky = ky0, kx = kx0;
     for (size_t t = t0; t < t1; ++t) {
       size_t y = oy * s->stride + ky - s->pad_top, x = ox * s->stride + kx - s->pad_left; /* wraps above the picture */
-      rows[(t - t0) * m + i] = y < s->h && x < s->w ? in + (y * s->w + x) * s->cs : zeros;
+      const unsigned char *row = y < s->h && x < s->w ? in + (y * s->w + x) * step : outside;
+      memcpy((unsigned char *)rows + ((t - t0) * m + i) * sizeof row, &row, sizeof row);
       if (++kx == s->kw) kx = 0, ++ky;
     }
     if (++ox == s->ow) ox = 0, ++oy;
@@ -3742,7 +4582,8 @@ static void rotoi_gather(const rotoi_step *s, const float *in, const float *zero
 static void rotoi_run_gemm(const rotoi_run *run, const rotoi_part *part) {
   const rotoi_step *s = run->step;
   const rotoi_kernels *kernels = run->plan->kernels;
-  const float *zeros = rotoi_floats(run->plan->weights, 0), *weights = rotoi_floats(run->plan->weights, s->weights);
+  const unsigned char *from = run->values + s->in[0], *zeros = run->plan->weights;
+  const float *weights = rotoi_floats(run->plan->weights, s->weights);
   const float *bias = rotoi_floats(run->plan->weights, s->bias);
   const float *rows[ROTOI_POINTERS];
   size_t taps = s->kh * s->kw, mr = kernels->mr, pixels = s->oh * s->ow, group = ROTOI_POINTERS / mr;
@@ -3764,7 +4605,7 @@ static void rotoi_run_gemm(const rotoi_run *run, const rotoi_part *part) {
       g.taps = t1 - t0;
       g.act = t1 == taps ? s->act : ROTO_ACT_NONE;
       for (size_t tile = tile0; tile < tile1; ++tile) {
-        rotoi_gather(s, in, zeros, tile * mr, rotoi_min(mr, pixels - tile * mr), t0, t1, rows + (tile - tile0) * g.taps * mr);
+        rotoi_gather(s, from, zeros, tile * mr, rotoi_min(mr, pixels - tile * mr), t0, t1, rows + (tile - tile0) * g.taps * mr);
       }
       for (size_t panel = part->column0; panel < part->column1; ++panel) {
         size_t column = panel * kernels->nr;
@@ -3784,8 +4625,54 @@ static void rotoi_run_gemm(const rotoi_run *run, const rotoi_part *part) {
   }
 }
 
+/* The same on words.  All taps of a block of tiles have their pointers at once. */
+static void rotoi_run_low_gemm(const rotoi_run *run, const rotoi_part *part) {
+  const rotoi_step *s = run->step;
+  const rotoi_low_kernels *low = run->plan->low;
+  const unsigned char *constants = run->plan->weights, *rows[ROTOI_POINTERS];
+  const float *bias = rotoi_floats(run->plan->weights, s->bias);
+  const float *factor = s->factor == ROTOI_ABSENT ? NULL : rotoi_floats(run->plan->weights, s->factor);
+  unsigned char *in = run->values + s->in[0], *out = run->values + s->out;
+  const unsigned char *residual = s->in[1] == ROTOI_ABSENT ? NULL : run->values + s->in[1];
+  const size_t taps = s->kh * s->kw, mr = low->mr, pixels = s->oh * s->ow;
+  rotoi_low_gemm g;
+  memset(&g, 0, sizeof g);
+  g.taps = taps;
+  g.k = rotoi_words(s->c, s->in_code.type);
+  g.c_stride = g.add_stride = s->ocs;
+  g.add_code = s->second_code, g.c_code = s->out_code;
+  g.act = s->act;
+  for (size_t tile0 = part->row0, tile1; tile0 < part->row1; tile0 = tile1) {
+    tile1 = rotoi_min(tile0 + s->block, part->row1);
+    if (s->scale != ROTOI_ABSENT) {
+      unsigned char *block = in + tile0 * mr * s->cs * rotoi_type_size(s->in_code.type);
+      low->scale(block, s->in_code, rotoi_floats(run->values, s->scale), rotoi_min(tile1 * mr, pixels) - tile0 * mr, s->cs,
+                 ROTO_ACT_NONE, block, s->read_code);
+    }
+    for (size_t tile = tile0; tile < tile1; ++tile)
+      rotoi_gather(s, in, constants + s->outside, tile * mr, rotoi_min(mr, pixels - tile * mr), 0, taps,
+                   rows + (tile - tile0) * taps * mr);
+    for (size_t panel = part->column0; panel < part->column1; ++panel) {
+      size_t column = panel * low->nr;
+      g.nv = rotoi_panel_vectors(panel, s->oc, low->nr);
+      g.b = constants + s->weights + 4 * column * taps * g.k;
+      g.bias = bias + column;
+      g.factor = factor ? factor + column : NULL;
+      for (size_t tile = tile0; tile < tile1; ++tile) {
+        const size_t place = tile * mr * s->ocs + column;
+        g.m = rotoi_min(mr, pixels - tile * mr);
+        g.a = rows + (tile - tile0) * taps * mr;
+        g.c = out + place * rotoi_type_size(s->out_code.type);
+        g.add = residual ? residual + place * rotoi_type_size(s->second_code.type) : NULL;
+        low->gemm(&g);
+      }
+    }
+  }
+}
+
 static void rotoi_run_depthwise(const rotoi_run *run, const rotoi_part *part) {
   const rotoi_step *s = run->step;
+  rotoi_low_depthwise low;
   rotoi_depthwise d;
   memset(&d, 0, sizeof d);
   d.in = rotoi_floats(run->values, s->in[0]);
@@ -3801,11 +4688,19 @@ static void rotoi_run_depthwise(const rotoi_run *run, const rotoi_part *part) {
     d.sums = rotoi_floats(run->values, s->partial) + part->row_task * s->cs;
     memset(d.sums + d.c0, 0, (d.c1 - d.c0) * sizeof(float));
   }
-  run->plan->kernels->depthwise(&d);
+  if (!s->low) {
+    run->plan->kernels->depthwise(&d);
+    return;
+  }
+  low.shape = d;
+  low.in = run->values + s->in[0], low.out = run->values + s->out;
+  low.in_code = s->in_code, low.out_code = s->out_code;
+  run->plan->low->depthwise(&low);
 }
 
 static void rotoi_run_pool(const rotoi_run *run, const rotoi_part *part) {
   const rotoi_step *s = run->step;
+  rotoi_low_pool low;
   rotoi_pool p;
   memset(&p, 0, sizeof p);
   p.in = rotoi_floats(run->values, s->in[0]);
@@ -3814,24 +4709,34 @@ static void rotoi_run_pool(const rotoi_run *run, const rotoi_part *part) {
   p.kh = s->kh, p.kw = s->kw, p.stride = s->stride, p.pad_top = s->pad_top, p.pad_left = s->pad_left;
   p.y0 = part->row0, p.y1 = part->row1;
   p.max = s->max;
-  run->plan->kernels->pool(&p);
+  if (!s->low) {
+    run->plan->kernels->pool(&p);
+    return;
+  }
+  low.shape = p;
+  low.in = run->values + s->in[0], low.out = run->values + s->out;
+  low.in_code = s->in_code, low.out_code = s->out_code;
+  run->plan->low->pool(&low);
 }
 
 static void rotoi_run_concat(const rotoi_run *run, const rotoi_part *part) {
   const rotoi_step *s = run->step;
+  const size_t size = rotoi_type_size(s->out_code.type);
   for (size_t pixel = part->row0 * s->ow; pixel < part->row1 * s->ow; ++pixel) {
-    float *out = rotoi_floats(run->values, s->out) + pixel * s->ocs;
-    for (size_t i = 0; i < ROTO_MAX_INPUTS && s->in[i] != ROTOI_ABSENT; out += s->part_c[i], ++i)
-      memcpy(out, rotoi_floats(run->values, s->in[i]) + pixel * s->part_cs[i], s->part_c[i] * sizeof(float));
+    unsigned char *out = run->values + s->out + pixel * s->ocs * size;
+    if (s->low) memset(out + s->oc * size, 0, (s->ocs - s->oc) * size);
+    for (size_t i = 0; i < ROTO_MAX_INPUTS && s->in[i] != ROTOI_ABSENT; out += s->part_c[i] * size, ++i)
+      memcpy(out, run->values + s->in[i] + pixel * s->part_cs[i] * size, s->part_c[i] * size);
   }
 }
 
 static void rotoi_run_upsample(const rotoi_run *run, const rotoi_part *part) {
   const rotoi_step *s = run->step;
+  const size_t pixel = s->cs * rotoi_type_size(s->in_code.type);
   for (size_t y = part->row0; y < part->row1; ++y) {
-    const float *in = rotoi_floats(run->values, s->in[0]) + y / 2 * s->w * s->cs;
-    float *out = rotoi_floats(run->values, s->out) + y * s->ow * s->ocs;
-    for (size_t x = 0; x < s->ow; ++x) memcpy(out + x * s->ocs, in + x / 2 * s->cs, s->cs * sizeof(float));
+    const unsigned char *in = run->values + s->in[0] + y / 2 * s->w * pixel;
+    unsigned char *out = run->values + s->out + y * s->ow * pixel;
+    for (size_t x = 0; x < s->ow; ++x) memcpy(out + x * pixel, in + x / 2 * pixel, pixel);
   }
 }
 
@@ -3880,6 +4785,27 @@ static void rotoi_run_points(const rotoi_run *run, const rotoi_part *part) {
   }
 }
 
+/* Element-wise steps and means on what is stored low: pixels [row0, row1). */
+static void rotoi_run_low(const rotoi_run *run, const rotoi_part *part) {
+  const rotoi_step *s = run->step;
+  const rotoi_low_kernels *low = run->plan->low;
+  const size_t offset = part->row0 * s->ocs, pixels = part->row1 - part->row0;
+  const unsigned char *in = run->values + s->in[0];
+  unsigned char *out = run->values + s->out + offset * rotoi_type_size(s->out_code.type);
+  if (s->kind == ROTOI_STEP_MEAN) {
+    low->channel_sum(in, s->in_code, s->h * s->w, s->cs, 1.0f / (float)(s->h * s->w), out, s->out_code);
+    return;
+  }
+  in += offset * rotoi_type_size(s->in_code.type);
+  if (s->kind == ROTOI_STEP_SCALE) {
+    low->scale(in, s->in_code, rotoi_floats(run->values, s->in[1]), pixels, s->ocs, s->act, out, s->out_code);
+  } else {
+    const unsigned char *second = run->values + s->in[1] + offset * rotoi_type_size(s->second_code.type);
+    low->add(in, s->in_code, s->in[1] == ROTOI_ABSENT ? NULL : second, s->second_code, pixels * s->ocs, s->act, out,
+             s->out_code);
+  }
+}
+
 static void rotoi_run_task(void *context, size_t index) {
   const rotoi_run *run = (const rotoi_run *)context;
   const rotoi_step *s = run->step;
@@ -3894,9 +4820,17 @@ static void rotoi_run_task(void *context, size_t index) {
   const float *in = rotoi_floats(run->values, s->in[0]);
   float *out = rotoi_floats(run->values, s->out);
   size_t offset = part.row0 * s->ocs, count = (part.row1 - part.row0) * s->ocs; /* of steps whose rows are pixels */
+  if (s->low && (s->kind == ROTOI_STEP_MEAN || s->kind == ROTOI_STEP_ADD || s->kind == ROTOI_STEP_SCALE)) {
+    rotoi_run_low(run, &part);
+    return;
+  }
   switch (s->kind) {
     case ROTOI_STEP_GEMM:
-      rotoi_run_gemm(run, &part);
+      if (s->low) {
+        rotoi_run_low_gemm(run, &part);
+      } else {
+        rotoi_run_gemm(run, &part);
+      }
       break;
     case ROTOI_STEP_DEPTHWISE:
       rotoi_run_depthwise(run, &part);
@@ -3926,38 +4860,67 @@ static void rotoi_run_task(void *context, size_t index) {
   }
 }
 
+/* Store `count` floats as `code` says. */
+static void rotoi_encode(const rotoi_plan *plan, const float *from, size_t count, rotoi_code code, unsigned char *to) {
+  rotoi_code plain;
+  size_t i = count / ROTOI_LANES * ROTOI_LANES;
+  if (code.type == ROTOI_F32) {
+    memcpy(to, from, count * sizeof(float));
+    return;
+  }
+  memset(&plain, 0, sizeof plain);
+  if (i) plan->low->add(from, plain, NULL, plain, i, ROTO_ACT_NONE, to, code);
+  for (; i < count; ++i) {
+    if (code.type == ROTOI_BF16) {
+      const uint16_t half = rotoi_to_bf16(from[i]);
+      memcpy(to + 2 * i, &half, 2);
+    } else {
+      const float q = from[i] * code.inverse + code.zero;
+      to[i] = (unsigned char)rotoi_round(q > 0 ? q < 255 ? q : 255 : 0);
+    }
+  }
+}
+
 /* Put an input, rows of tight pixels `row_stride` floats apart, in its place. */
 static void rotoi_load_input(const rotoi_plan *plan, const float *input, size_t row_stride, unsigned char *values) {
-  float *out = rotoi_floats(values, plan->input);
-  size_t w = plan->input_w, c = plan->input_c;
-  if (plan->padded_h) memset(out, 0, plan->padded_h * plan->padded_w * c * sizeof(float));
+  const rotoi_code code = plan->input_code;
+  const size_t w = plan->input_w, c = plan->input_c, size = rotoi_type_size(code.type);
+  const int zero = (int)code.zero; /* 0 but for bytes */
+  unsigned char *out = values + plan->input;
+  if (plan->padded_h) memset(out, zero, plan->padded_h * plan->padded_w * c * size + (size < sizeof(float) ? ROTOI_LINE : 0));
   for (size_t y = 0; y < plan->input_h; ++y) {
     const float *row = input + y * row_stride;
     if (plan->padded_h) {
-      memcpy(out + ((y + plan->input_top) * plan->padded_w + plan->input_left) * c, row, w * c * sizeof(float));
+      rotoi_encode(plan, row, w * c, code, out + ((y + plan->input_top) * plan->padded_w + plan->input_left) * c * size);
     } else {
-      for (size_t x = 0; x < w; ++x) memcpy(out + (y * w + x) * plan->input_cs, row + x * c, c * sizeof(float));
+      for (size_t x = 0; x < w; ++x) {
+        unsigned char *pixel = out + (y * w + x) * plan->input_cs * size;
+        if (size < sizeof(float)) memset(pixel, zero, plan->input_cs * size);
+        rotoi_encode(plan, row + x * c, c, code, pixel);
+      }
     }
   }
 }
 
 /* The mean over a depthwise result from the sums of its bands, in order. */
-static void rotoi_finish_mean(const rotoi_step *s, unsigned char *values) {
-  float *mean = rotoi_floats(values, s->mean), share = 1.0f / (float)(s->oh * s->ow);
-  const float *partial = rotoi_floats(values, s->partial);
+static void rotoi_finish_mean(const rotoi_plan *plan, const rotoi_step *s, unsigned char *values) {
+  float *partial = rotoi_floats(values, s->partial), share = 1.0f / (float)(s->oh * s->ow);
   for (size_t c = 0; c < s->cs; ++c) {
     float sum = 0;
     for (size_t i = 0; i < s->row_tasks; ++i) sum += partial[i * s->cs + c];
-    mean[c] = sum * share;
+    partial[c] = sum * share;
   }
+  rotoi_encode(plan, partial, s->cs, s->mean_code, values + s->mean);
 }
 
 /* What a step moves and computes.  Where the planner joined a kernel's columns, or all of it, with the channels of a product,
  * the report takes them apart again. */
-static void rotoi_step_cost(const rotoi_step *s, roto_step *cost) {
+static void rotoi_step_cost(const rotoi_step *s, unsigned char *values_at, roto_step *cost) {
   static const char *const kinds[] = {"gemm", "depthwise", "pool", "mean", "add", "scale", "concat", "upsample", "points"};
-  size_t element = rotoi_type_size(s->type), taps = s->kh * s->kw, weights = 0;
-  size_t in = s->h * s->w * s->cs * element, out = s->oh * s->ow * s->ocs * rotoi_type_size(s->out_type), values = in + out;
+  size_t element = rotoi_type_size(s->in_code.type), taps = s->kh * s->kw, weights = 0;
+  size_t in = s->h * s->w * s->cs * element, out = s->oh * s->ow * s->ocs * rotoi_type_size(s->out_code.type),
+         values = in + out;
+  size_t second = s->oh * s->ow * s->ocs * rotoi_type_size(s->second_code.type);
   size_t joined = s->c > s->cs ? s->c / s->cs : 1, kernel_w = rotoi_min(s->kw * joined, s->w);
   memset(cost, 0, sizeof *cost);
   cost->kind = kinds[s->kind];
@@ -3970,20 +4933,24 @@ static void rotoi_step_cost(const rotoi_step *s, roto_step *cost) {
     cost->stride = (uint32_t)s->stride;
   }
   if (s->kind == ROTOI_STEP_GEMM) {
+    cost->precision = s->in_code.type == ROTOI_U8     ? ROTO_PRECISION_INT8
+                      : s->in_code.type == ROTOI_BF16 ? ROTO_PRECISION_BF16
+                                                      : ROTO_PRECISION_FP32;
     cost->multiply_adds = (uint64_t)(s->oh * s->ow) * taps * s->c * s->oc;
     weights = taps * s->c * s->ocs * element + s->ocs * sizeof(float);
-    if (s->in[1] != ROTOI_ABSENT) values += out;
+    if (s->in[1] != ROTOI_ABSENT) values += second;
     if (s->scale != ROTOI_ABSENT) values += in;
   } else if (s->kind == ROTOI_STEP_DEPTHWISE) {
     cost->multiply_adds = (uint64_t)(s->oh * s->ow) * taps * s->oc;
-    weights = (taps * element + sizeof(float)) * s->cs;
+    weights = (taps + 1) * sizeof(float) * s->cs;
   } else if (s->kind == ROTOI_STEP_ADD && s->in[1] != ROTOI_ABSENT) {
-    values += out;
+    values += second;
   } else if (s->kind == ROTOI_STEP_CONCAT) {
     values = 2 * out;
   }
   cost->weight_bytes = weights;
   cost->value_bytes = values;
+  if (s->out_code.type == ROTOI_F32) cost->value = rotoi_floats(values_at, s->out), cost->value_stride = s->ocs;
 }
 
 /* Run the network over the workspace `values`, which may hold the input at plan->picture.  The output lies at plan->output. */
@@ -3997,10 +4964,10 @@ static void rotoi_execute(const rotoi_plan *plan, const roto_parallel *parallel,
     double start = profile->clock ? profile->clock(profile->user) : 0;
     run.step = plan->steps + i;
     rotoi_parallel(parallel, run.step->row_tasks * run.step->column_tasks, rotoi_run_task, &run);
-    if (run.step->mean != ROTOI_ABSENT) rotoi_finish_mean(run.step, values);
+    if (run.step->mean != ROTOI_ABSENT) rotoi_finish_mean(plan, run.step, values);
     if (profile->clock) {
       roto_step cost;
-      rotoi_step_cost(run.step, &cost);
+      rotoi_step_cost(run.step, values, &cost);
       cost.seconds = profile->clock(profile->user) - start;
       profile->step(profile->user, &cost);
     }
@@ -4575,6 +5542,9 @@ static void rotoi_fill_info(roto_model *model) {
   info->look_count = file->look_count;
   info->second = model->second ? &model->second->info : NULL;
   info->isa = model->plan.kernels->isa;
+  info->precision = !model->plan.low                      ? ROTO_PRECISION_FP32
+                    : model->plan.low->type == ROTOI_BF16 ? ROTO_PRECISION_BF16
+                                                          : ROTO_PRECISION_INT8;
 }
 
 static roto_status rotoi_open(const void *data, size_t size, const roto_options *options, roto_error *error,
@@ -4582,14 +5552,19 @@ static roto_status rotoi_open(const void *data, size_t size, const roto_options 
   rotoi_file file;
   roto_status status = rotoi_parse((const unsigned char *)data, size, &file, error);
   if (status) return status;
+  if (options->precision == ROTO_PRECISION_INT8 && !file.ranges) return ROTO_ERR_RANGES;
   roto_model *m = (roto_model *)rotoi_alloc(&options->allocator, sizeof *m);
   if (!m) return ROTO_ERR_MEMORY;
   memset(m, 0, sizeof *m);
   m->file = file;
   m->allocator = options->allocator;
   m->vertices = (int32_t *)rotoi_alloc(&m->allocator, (size_t)file.vertex_count * sizeof(int32_t));
-  status = m->vertices ? rotoi_plan_create(&m->file, rotoi_select_kernels(options->max_isa), &m->allocator, &m->plan)
-                       : ROTO_ERR_MEMORY;
+  const rotoi_kernels *kernels = rotoi_select_kernels(options->max_isa);
+  const rotoi_low_kernels *low = NULL;
+  if (options->precision == ROTO_PRECISION_BF16) low = rotoi_select_low(kernels, ROTOI_BF16);
+  if (options->precision == ROTO_PRECISION_INT8) low = rotoi_select_low(kernels, ROTOI_U8);
+  status =
+      m->vertices ? rotoi_plan_create(&m->file, kernels, low, options->separate, &m->allocator, &m->plan) : ROTO_ERR_MEMORY;
   if (!status) status = rotoi_shapes_create(&m->file, m->plan.kernels, &m->allocator, &m->shapes);
   if (!status && m->plan.workspace < m->shapes.workspace) m->plan.workspace = m->shapes.workspace;
   if (!status && file.look_count) status = rotoi_open(file.look_model, file.look_model_size, options, error, &m->second);
@@ -4605,6 +5580,10 @@ static roto_status rotoi_open(const void *data, size_t size, const roto_options 
   return ROTO_OK;
 }
 
+static int rotoi_precision_valid(roto_precision precision) {
+  return precision == ROTO_PRECISION_FP32 || precision == ROTO_PRECISION_BF16 || precision == ROTO_PRECISION_INT8;
+}
+
 ROTO_API roto_status roto_open(const void *data, size_t size, const roto_options *options, roto_model **model) {
   roto_options defaults;
   roto_error error;
@@ -4613,7 +5592,8 @@ ROTO_API roto_status roto_open(const void *data, size_t size, const roto_options
   memset(&error, 0, sizeof error);
   if (!options) options = &defaults;
   if (model) *model = NULL;
-  if (model && data && rotoi_allocator_valid(&options->allocator)) status = rotoi_open(data, size, options, &error, model);
+  if (model && data && rotoi_allocator_valid(&options->allocator) && rotoi_precision_valid(options->precision))
+    status = rotoi_open(data, size, options, &error, model);
   error.status = status;
   if (status && options->error) *options->error = error;
   return status;
@@ -5044,6 +6024,19 @@ static float rotoi_selftest_shapes(const roto_model *model, float *workspace, fl
   return worst;
 }
 
+/* The file's tolerance is that of float32; bfloat16 may be off by 2 % of the largest output. */
+static float rotoi_selftest_tolerance(const roto_model *model) {
+  const rotoi_file *file = &model->file;
+  float largest = 0;
+  if (!model->plan.low) return file->test_tolerance;
+  for (uint32_t i = 0; i < file->output_count; ++i) {
+    float out = rotoi_test_output(file, i);
+    out = out < 0 ? -out : out;
+    largest = out > largest ? out : largest;
+  }
+  return file->test_tolerance + 0.02f * largest;
+}
+
 /* The same of one network's output, in a session whose workspace holds it. */
 static float rotoi_selftest_network(const roto_session *session, const roto_model *model, roto_status *status) {
   const rotoi_file *file = &model->file;
@@ -5053,11 +6046,11 @@ static float rotoi_selftest_network(const roto_session *session, const roto_mode
     picture[i] = ((float)file->test_pixels[i] / 255.0f - file->input_mean[i % channels]) * file->input_scale[i % channels];
   rotoi_execute(&model->plan, &session->parallel, &session->profile, picture, row, session->values);
 
-  float worst = 0;
+  float worst = 0, tolerance = rotoi_selftest_tolerance(model);
   for (uint32_t i = 0; i < file->output_count; ++i) {
     float d = rotoi_output(model, session->values, i) - rotoi_test_output(file, i);
     d = d < 0 ? -d : d;
-    if (!(d <= file->test_tolerance)) *status = ROTO_ERR_SELFTEST;
+    if (!(d <= tolerance)) *status = ROTO_ERR_SELFTEST;
     if (!(d <= worst) && worst == worst) worst = d; /* the first that is not a number stays */
   }
   return worst;
