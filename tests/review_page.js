@@ -160,9 +160,10 @@ function read_png(path) {
   shot.edit("reset", 4, shot.reset(4, "point", 2));
   check(same(shot.point(4, 2), doc.frames[4].points[2]), "reset to how it came");
 
-  /* What is worth a look: the frame that the model is unsure of comes first; frames done are known. */
-  const list = fresh().suggestions(5);
-  check(list[0].f === 7 && list.every((s, i) => !i || s.score <= list[i - 1].score), "the worst frame comes first");
+  /* What is worth a look is the list of `roto suggest`; frames done are known. */
+  const list = JSON.parse(elements.get("facts")).suggestions;
+  check(list.length > 0 && list[0].frame === 1008 && list.every((s, i) => !i || s.score <= list[i - 1].score), `the worst frame comes first: ${JSON.stringify(list[0])}`);
+  check(fresh().doubtful(0, "nothing") === -1, "no point of a part that is not there");
   check(shot.reviewed(6) && shot.reviewed(3) && !shot.reviewed(0), "frames an artist touched are known");
   check(shot.stat(5).jitter > 0.2 && shot.stat(5).jitter < 3 && shot.stat(0).jitter === 0, `jitter ${shot.stat(5).jitter}`);
 

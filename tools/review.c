@@ -19,6 +19,7 @@
 #include "document.h"
 #include "image_file.h"
 #include "model_file.h"
+#include "suggest.h"
 
 static const char page_html[] =
 #include "review/review.html.inc"
@@ -35,7 +36,7 @@ static const char page_wasm[] =
 #include "review/kernel.inc"
     ;
 
-enum { DOCUMENT_LIMIT = 1 << 30, SMALLEST = 64, LARGEST = 8192 };
+enum { DOCUMENT_LIMIT = 1 << 30, SMALLEST = 64, LARGEST = 8192, MOST_PROBLEMS = 5 };
 
 typedef struct review_job {
   const char *path; /* of the document */
@@ -167,6 +168,8 @@ static void put_facts(FILE *out, const review_job *job, const char *name) {
   cJSON *facts = cJSON_CreateObject();
   cJSON_AddStringToObject(facts, "file", name);
   cJSON_AddStringToObject(facts, "version", ROTO_VERSION_STRING);
+  size_t count = job->doc.frame_count / 8;
+  cJSON_AddItemToObject(facts, "suggestions", suggest_frames(&job->doc, count < 8 ? 8 : count > 40 ? 40 : (int)count));
   if (job->model.model) {
     cJSON *shapes = cJSON_AddArrayToObject(facts, "model_shapes");
     roto_shape shape;
@@ -249,9 +252,9 @@ int review_main(int argc, char **argv) {
   cli_catch_signals();
   make_pictures(&job);
   if (cli_interrupted()) cli_fail(cli_interrupted(), "stopped by signal %d; no page is written", cli_interrupted() - 128);
-  for (size_t i = 0; i < job.doc.frame_count; ++i) {
+  for (size_t i = 0, problems = 0; i < job.doc.frame_count; ++i) {
     embedded += job.pictures[i] != NULL;
-    if (!job.problems[i]) continue;
+    if (!job.problems[i] || problems++ >= MOST_PROBLEMS) continue;
     if (skip)
       fprintf(stderr, "WARNING: %s (skipped)\n", job.problems[i]);
     else

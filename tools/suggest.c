@@ -12,6 +12,7 @@
 #include "cli.h"
 #include "commands.h"
 #include "doubt.h"
+#include "suggest.h"
 
 static const double reach = 8; /* frames that a correction helps */
 
@@ -75,8 +76,53 @@ static char *reason_text(const doubts *d, const candidate *c) {
   return cli_format("%s %s: %.2f px, usual here %.2f", texts[c->kind], d->parts[c->part], c->value, c->usual);
 }
 
-int suggest_main(int argc, char **argv) {
+cJSON *suggest_frames(const document *doc, int top) {
   static const char *const names[DOUBT_KINDS] = {"confidence", "jitter", "disagreement", "pose"};
+  doubts d = doubts_find(doc);
+  candidate *candidates = (candidate *)cli_alloc(doc->frame_count + 1, sizeof *candidates);
+  for (int kind = 0; kind < DOUBT_KINDS; ++kind) add_sign(&d, (doubt_kind)kind, candidates);
+
+  double pose_unit = 0.01 * d.size; /* half of what poses usually differ by, but no less than this */
+  double *usual = (double *)cli_alloc(doc->frame_count + 1, sizeof *usual);
+  for (size_t t = 0; t < doc->frame_count; ++t)
+    for (size_t part = 0; part < d.part_count; ++part)
+      if (!isnan(doubts_value(&d, t, part, DOUBT_POSE))) usual[t] = fmax(usual[t], doubts_value(&d, t, part, DOUBT_POSE));
+  qsort(usual, doc->frame_count, sizeof *usual, by_value);
+  if (doc->frame_count) pose_unit = fmax(pose_unit, usual[doc->frame_count / 2] / 2);
+  free(usual);
+  for (size_t t = 0; t < doc->frame_count; ++t) candidates[t].worth = 1;
+  for (size_t t = 0; t < doc->frame_count; ++t) {
+    int fixed = 0;
+    for (size_t i = 0; i < doc->point_count; ++i) fixed |= doc->frames[t].points[i].origin == ORIGIN_ARTIST;
+    if (fixed) take(doc, &d, pose_unit, t, candidates);
+  }
+
+  cJSON *list = cJSON_CreateArray();
+  for (int k = 0; k < top; ++k) {
+    size_t best = 0;
+    for (size_t t = 1; t < doc->frame_count; ++t)
+      if (candidates[t].score * candidates[t].worth > candidates[best].score * candidates[best].worth) best = t;
+    if (!doc->frame_count || !(candidates[best].score * candidates[best].worth > 0.01)) break;
+    const candidate *c = &candidates[best];
+    char *reason = reason_text(&d, c);
+    cJSON *item = cJSON_CreateObject();
+    cJSON_AddNumberToObject(item, "frame", doc->frames[best].number);
+    cJSON_AddNumberToObject(item, "score", c->score * c->worth);
+    cJSON_AddStringToObject(item, "sign", names[c->kind]);
+    cJSON_AddStringToObject(item, "part", d.parts[c->part]);
+    cJSON_AddNumberToObject(item, "value_px", c->value);
+    cJSON_AddNumberToObject(item, "usual_px", c->usual);
+    cJSON_AddStringToObject(item, "reason", reason);
+    cJSON_AddItemToArray(list, item);
+    free(reason);
+    take(doc, &d, pose_unit, best, candidates);
+  }
+  free(candidates);
+  doubts_free(&d);
+  return list;
+}
+
+int suggest_main(int argc, char **argv) {
   int top = 10, json = 0;
   char message[MESSAGE_SIZE];
   const cli_option options[] = {
@@ -95,54 +141,18 @@ int suggest_main(int argc, char **argv) {
   if (cli_parse(&command, argc, argv) != 1) cli_usage(&command, "expected one roto document");
   if (top < 1) cli_usage(&command, "--top expects 1 or more, found %d", top);
   if (document_read(argv[0], &doc, message)) cli_fail(EXIT_INPUT, "%s", message);
-  doubts d = doubts_find(&doc);
-  candidate *candidates = (candidate *)cli_alloc(doc.frame_count + 1, sizeof *candidates);
-  for (int kind = 0; kind < DOUBT_KINDS; ++kind) add_sign(&d, (doubt_kind)kind, candidates);
-
-  double pose_unit = 0.01 * d.size; /* half of what poses usually differ by, but no less than this */
-  double *usual = (double *)cli_alloc(doc.frame_count + 1, sizeof *usual);
-  for (size_t t = 0; t < doc.frame_count; ++t)
-    for (size_t part = 0; part < d.part_count; ++part)
-      if (!isnan(doubts_value(&d, t, part, DOUBT_POSE))) usual[t] = fmax(usual[t], doubts_value(&d, t, part, DOUBT_POSE));
-  qsort(usual, doc.frame_count, sizeof *usual, by_value);
-  if (doc.frame_count) pose_unit = fmax(pose_unit, usual[doc.frame_count / 2] / 2);
-  free(usual);
-  for (size_t t = 0; t < doc.frame_count; ++t) candidates[t].worth = 1;
-  for (size_t t = 0; t < doc.frame_count; ++t) {
-    int fixed = 0;
-    for (size_t i = 0; i < doc.point_count; ++i) fixed |= doc.frames[t].points[i].origin == ORIGIN_ARTIST;
-    if (fixed) take(&doc, &d, pose_unit, t, candidates);
-  }
-
-  cJSON *root = cJSON_CreateObject();
+  cJSON *root = cJSON_CreateObject(), *list = suggest_frames(&doc, top);
+  const cJSON *item;
   cJSON_AddStringToObject(root, "document", argv[0]);
-  cJSON *list = cJSON_AddArrayToObject(root, "suggestions");
-  for (int k = 0; k < top; ++k) {
-    size_t best = 0;
-    for (size_t t = 1; t < doc.frame_count; ++t)
-      if (candidates[t].score * candidates[t].worth > candidates[best].score * candidates[best].worth) best = t;
-    if (!doc.frame_count || !(candidates[best].score * candidates[best].worth > 0.01)) break;
-    const candidate *c = &candidates[best];
-    char *reason = reason_text(&d, c);
-    if (!json) printf("%6d  score %6.2f  %s\n", doc.frames[best].number, c->score * c->worth, reason);
-    cJSON *item = cJSON_CreateObject();
-    cJSON_AddNumberToObject(item, "frame", doc.frames[best].number);
-    cJSON_AddNumberToObject(item, "score", c->score * c->worth);
-    cJSON_AddStringToObject(item, "sign", names[c->kind]);
-    cJSON_AddStringToObject(item, "part", d.parts[c->part]);
-    cJSON_AddNumberToObject(item, "value_px", c->value);
-    cJSON_AddNumberToObject(item, "usual_px", c->usual);
-    cJSON_AddStringToObject(item, "reason", reason);
-    cJSON_AddItemToArray(list, item);
-    free(reason);
-    take(&doc, &d, pose_unit, best, candidates);
-  }
+  cJSON_AddItemToObject(root, "suggestions", list);
+  if (!json)
+    cJSON_ArrayForEach(item, list)
+        printf("%6d  score %6.2f  %s\n", cJSON_GetObjectItem(item, "frame")->valueint,
+               cJSON_GetObjectItem(item, "score")->valuedouble, cJSON_GetObjectItem(item, "reason")->valuestring);
   if (json)
     json_print(root);
   else
     cJSON_Delete(root);
-  free(candidates);
-  doubts_free(&d);
   document_free(&doc);
   return EXIT_DONE;
 }

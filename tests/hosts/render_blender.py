@@ -14,7 +14,7 @@ def render(mask, width, height, times, folder, frames, feather=False):
     scene.render.engine = 'BLENDER_WORKBENCH'
     scene.render.resolution_x, scene.render.resolution_y = width * times, height * times
     scene.render.resolution_percentage, scene.render.dither_intensity = 100, 0
-    scene.view_settings.view_transform = 'Raw' if bpy.app.version < (4, 0) else 'Standard'
+    scene.view_settings.view_transform = 'Raw'  # else the values are changed for the eye
     scene.use_nodes = True
     tree = scene.node_tree
     tree.nodes.clear()

@@ -1,11 +1,12 @@
-/* The review page as an artist uses it: node tests/hosts/review.js FOLDER, with shot.html and truth.html in it (the second has
- * shapes).  Mouse and keys are the browser's own; only what came of it is asked from the page. */
+/* The review page as an artist uses it: node tests/hosts/review.js FOLDER NATIVE MODEL, with shot.html, truth.html and long.html in
+ * it.  Mouse and keys are the browser's own; only what came of it is asked from the page.  NATIVE is tests/native.c, which
+ * draws the shapes that the page's WebAssembly must draw. */
 
 "use strict";
 
-const fs = require("fs"), {Browser, sleep} = require("./browser.js");
+const fs = require("fs"), {execFileSync} = require("child_process"), {Browser, sleep} = require("./browser.js");
 
-const folder = process.argv[2];
+const [folder, native, model] = process.argv.slice(2);
 let passed = 0, failed = 0;
 function check(holds, what) {
   if (holds) return ++passed;
@@ -23,6 +24,23 @@ const near = (a, b, limit) => Math.abs(a - b) <= limit;
   const point = (f, i) => browser.run("return review.shot.point(arguments[0], arguments[1])", f, i);
   const place = (f, i) => browser.run("const p = review.shot.point(arguments[0], arguments[1]); return review.place(p.x, p.y)", f, i);
   const frame = () => browser.run("return review.ui.frame");
+  /* How far the shapes of a frame that were drawn anew are from those that the native code draws through its points.  The others are
+   * as the document has them, rounded; and a document has no tangents at the ends of an open shape. */
+  const apart = async (f) => {
+    const [points, shapes] = await browser.run(`const s = review.shot, f = arguments[0]; return [s.frames[f].points.map((p) => [p.x, p.y]),
+      s.shapes.map((t) => [t.closed, s.shape(f, t.name) !== s.original(f, "shape", t.name), vertices_of(s.shape(f, t.name), t.closed).map((v) => [v.x, v.y, v.ix, v.iy, v.ox, v.oy])])]`, f);
+    const text = execFileSync(native, ["shapes", model], {input: points.map((p) => p.join(" ")).join("\n")}).toString().trim();
+    const drawn = text.split("\n").map((line) => line.split(" ").map(Number));
+    let worst = 0, at = 0, anew = 0;
+    for (const [closed, changed, vertices] of shapes) {
+      anew += changed;
+      if (changed) vertices.forEach((v, i) => v.forEach((c, k) => {
+        if (closed || !((!i && (k === 2 || k === 3)) || (i === vertices.length - 1 && k > 3))) worst = Math.max(worst, Math.abs(c - drawn[at + i][k]));
+      }));
+      at += vertices.length;
+    }
+    return at === drawn.length && anew ? worst : Infinity;
+  };
   const settled = () => browser.until("return review.ready()", "the page to settle");
   try {
     await open("shot.html");
@@ -41,8 +59,9 @@ const near = (a, b, limit) => Math.abs(a - b) <= limit;
     await browser.press("Home");
     check(await frame() === 0, "the first frame");
     await browser.press("n");
-    const worst = await browser.run(`const s = review.shot.suggestions(1)[0]; return [s.f, review.ui.frame]`);
-    check(worst[0] === worst[1], `N goes to the worst frame, ${worst[0]}, found ${worst[1]}`);
+    const worst = JSON.parse(fs.readFileSync(folder + "/suggest.json")).suggestions[0].frame;
+    const shown = await browser.run("return review.shot.frames[review.ui.frame].frame");
+    check(worst === shown, `N goes to the worst frame of roto suggest, ${worst}, found ${shown}`);
 
     /* Closer, and drag a point. */
     const f = 6;
@@ -56,6 +75,7 @@ const near = (a, b, limit) => Math.abs(a - b) <= limit;
     let now = await point(f, i);
     check(now.origin === "artist" && near(now.x, old.x + 60 / zoom, 0.3) && near(now.y, old.y + 40 / zoom, 0.3), "the point was dragged");
     check(Math.hypot((await point(f + 1, i)).x - neighbour.x, (await point(f + 1, i)).y - neighbour.y) > 0.1, "the next frame follows");
+    check(await apart(f) < 1e-3 && await apart(f + 1) < 1e-3, `shapes are the native code's within ${await apart(f)}, ${await apart(f + 1)} px`);
     await settled();
     await browser.screenshot(folder + "/dragged.png");
     await browser.press("Ctrl+z");
@@ -71,7 +91,7 @@ const near = (a, b, limit) => Math.abs(a - b) <= limit;
     check((await point(f, i + 1)).visible === false, "the next point is hidden");
 
     /* Kept over a reload, and downloaded. */
-    await browser.until(`return Object.keys(localStorage).length > 0`, "the page to keep the work");
+    await browser.until(`return document.getElementById("saved").textContent.startsWith("Kept here")`, "the page to keep the work");
     await sleep(400);
     await open("shot.html");
     const back = await point(f, i);
@@ -115,6 +135,32 @@ const near = (a, b, limit) => Math.abs(a - b) <= limit;
     await sleep(200);
     await browser.screenshot(folder + "/wide.png");
     check(await browser.run("return document.documentElement.scrollWidth <= innerWidth && document.documentElement.scrollHeight <= innerHeight"), "nothing overflows");
+
+    /* A thousand frames: there at once, scrubbed without waiting, and few pictures held. */
+    await browser.size(1440, 900);
+    const begin = Date.now();
+    await open("long.html");
+    const opened = Date.now() - begin;
+    check(await browser.run("return review.shot.count") === 1000, "1000 frames are there");
+    const times = await browser.ask("POST", "/execute/async", {args: [], script: `const done = arguments[arguments.length - 1], times = [];
+      const line = document.getElementById("timeline"), r = line.getBoundingClientRect(), move = (kind, k) => line.dispatchEvent(
+        new PointerEvent(kind, {clientX: r.left + 110 + k / 120 * (r.width - 130), clientY: r.top + 60, pointerId: 1, bubbles: true}));
+      line.setPointerCapture = () => {};
+      let last = performance.now();
+      const step = (now) => {
+        times.push(performance.now() - last), last = performance.now();
+        if (times.length > 120) return move("pointerup", 120), done(times.sort((a, b) => a - b));
+        move(times.length === 1 ? "pointerdown" : "pointermove", times.length), requestAnimationFrame(step);
+      };
+      requestAnimationFrame(step);`});
+    await settled();
+    const held = await browser.run("return review.held()");
+    console.log(`1000 frames: open after ${opened} ms; scrubbing: ${times[60].toFixed(0)} ms a step, at most ${times[120].toFixed(0)}; ${held} pictures held`);
+    check(opened < 20000 && times[60] < 500, "1000 frames are usable");
+    check(await frame() > 950 && held < 400, "only what was looked at is decoded");
+    await browser.press("t");
+    await settled();
+    await browser.screenshot(folder + "/long.png");
   } catch (error) {
     check(false, error.message);
   } finally {

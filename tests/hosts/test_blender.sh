@@ -1,5 +1,6 @@
 #!/bin/sh
-# The export and the add-on in Blender itself, without a screen: tests/hosts/test_blender.sh FOLDER (make check-hosts)
+# The export and the add-on in Blender itself, without a screen: tests/hosts/test_blender.sh FOLDER (make check-hosts); BLENDER is the
+# program, if not that on the PATH.
 #
 # Blender draws masks hard, so it draws them 8 times as large, and the mean of its pixels is compared with roto's exact matte.  What
 # is left is that grid: a pixel on an edge is off by 0.012 on average, so shapes must be large for a soft IoU of 0.999.
@@ -31,7 +32,7 @@ count() {
   [ "$status" = 0 ] || { echo "FAILED: $*" && grep -v '^Fra:' out | tail -n 20; }
   grep 'soft IoU' out
 }
-in_blender() { runs blender --background --factory-startup --python-exit-code 1 --python "$@"; }
+in_blender() { runs "${BLENDER:-blender}" --background --factory-startup --python-exit-code 1 --python "$@"; }
 
 # A close shot: exact edges, in the first frame and the last.
 runs "$bin/roto-train" demo -o close --frames 12 --hold 1 --first-frame 1001 --seed 4201 --size 1120x840 --close

@@ -9,7 +9,7 @@
 const $ = (id) => document.getElementById(id);
 const shape_colors = ["#63b3ff", "#7ddc8a", "#ffd166", "#ff9eb0", "#d9c3a0", "#5fe0d2", "#ffa866", "#c3d95f"];
 const colors = {artist: "#f0a53c", smoothed: "#9cc3f0", sure: "#f2f2f2", doubtful: "#ff6a55", before: "#9a9a9a", past: "#c77dff", next: "#ff5d5d"};
-const PICTURE_MEMORY = 384 << 20, GRAB = 10, FPS = 24;
+const PICTURE_MEMORY = 384 << 20, DECODERS = 4, GRAB = 10, FPS = 24;
 
 const ui = {
   frame: 0, tool: "points", look: "plate", onion: false, before: false, labels: false, follow: true,
@@ -32,17 +32,20 @@ class Pictures {
     this.held = new Map(); /* frame -> ImageBitmap, least recently used first */
     this.asked = new Set();
     this.count = count;
+    this.next = this.last = -1; /* to be decoded when there is room; shown before */
   }
   exists(f) { return !!$("frame-" + f); }
+  /* While a frame is being decoded the one before stays on the screen: black in between would flicker. */
   get(f) {
     const picture = this.held.get(f);
-    if (picture) this.held.delete(f), this.held.set(f, picture);
+    if (picture) this.held.delete(f), this.held.set(f, picture), this.last = f;
     else this.ask(f);
-    return picture || null;
+    return picture || (this.exists(f) && this.held.get(this.last)) || null;
   }
   async ask(f) {
     const element = $("frame-" + f);
     if (!element || this.asked.has(f) || this.held.has(f)) return;
+    if (this.asked.size >= DECODERS) return void (this.next = f); /* of a quick scrub only the latest */
     this.asked.add(f);
     try {
       const picture = await createImageBitmap(new Blob([bytes_of(element.textContent)], {type: "image/jpeg"}));
@@ -50,11 +53,14 @@ class Pictures {
       const most = Math.max(8, Math.floor(PICTURE_MEMORY / (picture.width * picture.height * 4)));
       for (const [old, p] of this.held) {
         if (this.held.size <= most) break;
-        if (old !== f && old !== ui.frame) this.held.delete(old), p.close();
+        if (old !== f && old !== ui.frame && old !== this.last) this.held.delete(old), p.close();
       }
     } finally {
       this.asked.delete(f);
     }
+    const next = this.next;
+    this.next = -1;
+    if (next >= 0) this.ask(next);
     this.ready(f);
   }
   ahead(f, step) {
@@ -168,7 +174,7 @@ function draw_shapes(c) {
     }
     if (!value) return;
     if (ui.before) {
-      const old = shot.original(ui.frame, "shape", s.name);
+      const old = shot.shape_before(ui.frame, s.name);
       if (old && old !== value) path_of(c, vertices_of(old, s.closed), s.closed), stroke(c, colors.before, 1.2, [4, 3]);
     }
     const vertices = vertices_of(value, s.closed), chosen = ui.selected && ui.selected.kind === "shape" && ui.selected.key === s.name;
@@ -279,21 +285,38 @@ function draw_view() {
 
 /* ---- the timeline */
 
-const strip = {left: 92, right: 16}; /* pixels beside the curves; the left is for their names */
-const frame_x = (f, width) => strip.left + (f + 0.5) / shot.count * (width - strip.left - strip.right);
-function timeline_frame(x) {
+/* left, right: pixels beside the curves; the left is for their names.  first, span: the frames that are seen. */
+const strip = {left: 92, right: 16, first: 0, span: 1}, LEAST_SPAN = 24, CLOSE_SPAN = 96;
+const frame_x = (f, width) => strip.left + (f - strip.first + 0.5) / strip.span * (width - strip.left - strip.right);
+function timeline_place(x) { /* in frames, not whole */
   const r = timeline.getBoundingClientRect();
-  return Math.min(Math.max(Math.floor((x - r.left - strip.left) / (r.width - strip.left - strip.right) * shot.count), 0), shot.count - 1);
+  return strip.first + (x - r.left - strip.left) / (r.width - strip.left - strip.right) * strip.span;
+}
+const timeline_frame = (x) => Math.min(Math.max(Math.floor(timeline_place(x)), 0), shot.count - 1);
+/* `span` frames of which the one at `place` stays where it is. */
+function show_span(span, place) {
+  const share = (place - strip.first) / strip.span;
+  strip.span = Math.min(Math.max(span, LEAST_SPAN), Math.max(shot.count, LEAST_SPAN));
+  if (strip.span >= shot.count) strip.span = shot.count;
+  strip.first = Math.min(Math.max(place - share * strip.span, 0), shot.count - strip.span);
+  refresh();
+}
+function toggle_span() {
+  if (strip.span < shot.count) return show_span(shot.count, 0);
+  show_span(CLOSE_SPAN, ui.frame + 0.5);
 }
 
 function draw_timeline() {
   const [c, width, height] = canvas_context(timeline), em = 12 * unit;
   const ruler = 1.9 * em, marks = 1.1 * em, gap = 0.5 * em, rest = height - ruler - marks - 2 * gap;
   const conf = {y: ruler + marks, h: rest * 0.55}, jit = {y: ruler + marks + rest * 0.55 + gap, h: rest * 0.45};
-  const inner = width - strip.left - strip.right, step = inner / shot.count, stats = shot.frames.map((_, f) => shot.stat(f));
+  if (ui.frame < strip.first || ui.frame >= strip.first + strip.span) /* what is looked at is seen */
+    strip.first = Math.min(Math.max(ui.frame - strip.span / 2, 0), shot.count - strip.span);
+  const inner = width - strip.left - strip.right, step = inner / strip.span, stats = shot.frames.map((_, f) => shot.stat(f));
   const x_of = (f) => frame_x(f, width), now = stats[ui.frame];
   c.font = ui_font, c.textBaseline = "middle";
   c.fillStyle = "#1b1b1b", c.fillRect(strip.left, ruler, inner, height - ruler - gap);
+  c.save(), c.beginPath(), c.rect(strip.left, 0, inner, height), c.clip();
 
   /* Ruler: round frame numbers, about every 70 pixels. */
   const apart = 70 * unit / Math.max(step, 1e-6), size = 10 ** Math.floor(Math.log10(apart));
@@ -308,9 +331,9 @@ function draw_timeline() {
 
   /* Confidence: the mean as an area, the lowest as a line. */
   const conf_y = (v) => conf.y + conf.h * (1 - v);
-  c.beginPath(), c.moveTo(strip.left, conf_y(0));
+  c.beginPath(), c.moveTo(x_of(-0.5), conf_y(0));
   stats.forEach((s, f) => (c.lineTo(x_of(f) - step / 2, conf_y(s.mean)), c.lineTo(x_of(f) + step / 2, conf_y(s.mean))));
-  c.lineTo(strip.left + inner, conf_y(0));
+  c.lineTo(x_of(shot.count - 0.5), conf_y(0));
   c.fillStyle = "#3d4a57", c.fill();
   c.beginPath();
   stats.forEach((s, f) => (f ? c.lineTo(x_of(f), conf_y(s.low)) : c.moveTo(x_of(f), conf_y(s.low))));
@@ -341,14 +364,16 @@ function draw_timeline() {
     c.fillStyle = colors.artist, c.fillRect(x_of(f) - w / 2, mark_y - 0.3 * em, w, 0.6 * em);
   });
 
-  /* The frame that is seen. */
+  /* The frame that is looked at. */
+  c.restore();
+  c.textAlign = "center";
   const x = x_of(ui.frame), text = String(shot.frames[ui.frame].frame);
   c.fillStyle = "#fff", c.globalAlpha = 0.12, c.fillRect(x - step / 2, ruler, Math.max(step, 1), height - ruler - gap), c.globalAlpha = 1;
   c.fillRect(Math.round(x), ruler - 3, 1, height - ruler - gap + 3);
   c.font = "600 " + ui_font;
-  const w = c.measureText(text).width + 1.2 * em;
-  c.fillStyle = "#e8e8e8", c.beginPath(), c.roundRect(x - w / 2, 0.25 * em, w, ruler - 0.5 * em, 3), c.fill();
-  c.fillStyle = "#161616", c.fillText(text, x, ruler / 2);
+  const w = c.measureText(text).width + 1.2 * em, middle = Math.min(x, width - w / 2 - 2);
+  c.fillStyle = "#e8e8e8", c.beginPath(), c.roundRect(middle - w / 2, 0.25 * em, w, ruler - 0.5 * em, 3), c.fill();
+  c.fillStyle = "#161616", c.fillText(text, middle, ruler / 2);
   c.font = ui_font;
 
   c.textAlign = "left";
@@ -368,16 +393,17 @@ function element(tag, values, ...children) {
   return e;
 }
 
+const signs = {confidence: "unsure", jitter: "jitter", disagreement: "off motion", pose: "odd pose"}; /* of `roto suggest` */
 function show_list() {
   const done = suggestions.filter((s) => shot.reviewed(s.f)).length;
   $("progress").textContent = suggestions.length ? `${done} of ${suggestions.length} done` : "";
   const list = $("list");
   list.replaceChildren(...suggestions.map((s) => {
-    const reviewed = shot.reviewed(s.f);
-    const li = element("li", {className: (reviewed ? "done " : "") + (s.f === ui.frame ? "on" : ""), onclick: () => go_suggestion(s)},
-      element("span", {textContent: shot.frames[s.f].frame}), element("span", {className: "why", textContent: words(s.reason), title: words(s.reason)}),
-      element("span", {className: "score", textContent: s.score.toFixed(1) + " px"}), element("span", {className: "tick", textContent: reviewed ? "\u2713" : ""}));
-    return li;
+    const reviewed = shot.reviewed(s.f), score = element("span", {className: "score"});
+    score.style.width = `${100 * Math.sqrt(s.score / suggestions[0].score)}%`;
+    return element("li", {className: (reviewed ? "done " : "") + (s.f === ui.frame ? "on" : ""), title: words(s.reason), onclick: () => go_suggestion(s)},
+      element("span", {textContent: s.frame}), element("span", {className: "why", textContent: `${signs[s.sign]}, ${words(s.part)}`}),
+      element("span", {className: "bar"}, score), element("span", {className: "tick", textContent: reviewed ? "\u2713" : ""}));
   }));
   const on = list.querySelector(".on");
   if (on && document.activeElement !== list) on.scrollIntoView({block: "nearest"});
@@ -495,7 +521,8 @@ function go_suggestion(s) {
   ui.playing = false;
   ui.suggestion = suggestions.indexOf(s);
   go(s.f);
-  if (s.point >= 0 && ui.tool === "points") ui.selected = {kind: "point", key: s.point};
+  const point = shot.doubtful(s.f, s.part);
+  if (point >= 0 && ui.tool === "points") ui.selected = {kind: "point", key: point};
   refresh();
 }
 /* The next in the list that no artist has touched, after the one that was gone to last. */
@@ -649,6 +676,14 @@ timeline.addEventListener("pointerdown", (e) => {
 timeline.addEventListener("pointermove", (e) => ui.scrubbing && go(timeline_frame(e.clientX)));
 timeline.addEventListener("pointerup", () => (ui.scrubbing = false));
 timeline.addEventListener("pointercancel", () => (ui.scrubbing = false));
+timeline.addEventListener("wheel", (e) => {
+  e.preventDefault();
+  if (e.shiftKey || Math.abs(e.deltaX) > Math.abs(e.deltaY)) {
+    strip.first = Math.min(Math.max(strip.first + (e.deltaX || e.deltaY) * strip.span / 1500, 0), shot.count - strip.span);
+    return refresh();
+  }
+  show_span(strip.span * Math.exp(e.deltaY * (e.deltaMode ? 0.05 : 0.0016)), timeline_place(e.clientX));
+}, {passive: false});
 
 /* ---- keys */
 
@@ -683,6 +718,7 @@ const commands = [
   ["Neighbours follow a fix", "F", toggle("follow")],
   ["Closer, whole frame", "Z", fit_subject],
   ["Zoom", "+ -", (k) => zoom_at(k === "+" ? 1.25 : 0.8)],
+  ["Timeline: closer, whole shot", "T", toggle_span],
   ["These keys", "?", () => ($("help").hidden = !$("help").hidden)],
   ["Nothing selected", "Escape", () => ($("help").hidden = true, ui.selected = null, refresh())],
 ];
@@ -709,7 +745,7 @@ function show_help_keys() {
     if (list.length === 3) list.pop();
     if (list.length === 4) list = [list[0].replace("\u2190", "\u2190\u2191\u2193\u2192")];
     return element("div", {}, element("span", {}, ...list.map((k) => element("kbd", {textContent: k}))), element("span", {textContent: text}));
-  }), element("div", {}, element("span", {}, element("kbd", {textContent: "wheel"})), element("span", {textContent: "Zoom at the mouse"})),
+  }), element("div", {}, element("span", {}, element("kbd", {textContent: "wheel"})), element("span", {textContent: "Zoom at the mouse, in picture and timeline"})),
   element("div", {}, element("span", {}, element("kbd", {textContent: "drag"})), element("span", {textContent: "A point, a vertex, a handle; the ground: pan"})),
   element("div", {}, element("span", {}, element("kbd", {textContent: "Alt+drag"})), element("span", {textContent: "A handle alone, as a corner"})));
 }
@@ -731,26 +767,33 @@ function hash(text) { /* FNV-1a */
   for (let i = 0; i < text.length; ++i) h = Math.imul(h ^ text.charCodeAt(i), 0x01000193);
   return (h >>> 0).toString(16);
 }
+/* Runs use(table) on the browser's store and gives its result.  IndexedDB, because localStorage has a few megabytes for all pages. */
+function store(mode, use) {
+  return new Promise((done, fail) => {
+    const open = indexedDB.open("roto review", 1);
+    open.onupgradeneeded = () => open.result.createObjectStore("work");
+    open.onerror = () => fail(open.error);
+    open.onsuccess = () => {
+      const transaction = open.result.transaction("work", mode), request = use(transaction.objectStore("work"));
+      transaction.oncomplete = () => (open.result.close(), done(request.result));
+      transaction.onabort = () => (open.result.close(), fail(transaction.error));
+    };
+  });
+}
 let save_timer = 0;
-function autosave() {
+async function autosave() {
   clearTimeout(save_timer);
   const patch = shot.patch();
   try {
-    if (patch.length) localStorage.setItem(store_key, JSON.stringify({file: facts.file, time: Date.now(), patch}));
-    else localStorage.removeItem(store_key);
+    await store("readwrite", (table) => patch.length ? table.put({file: facts.file, time: Date.now(), patch}, store_key) : table.delete(store_key));
     const frames = new Set(patch.map((p) => p[0])).size;
     $("saved").textContent = patch.length ? `Kept here: ${frames} frame${frames > 1 ? "s" : ""} changed` : "";
   } catch (error) {
     $("saved").textContent = "This browser keeps nothing: download before you close the page";
   }
 }
-function restore() {
-  let kept = null;
-  try {
-    kept = JSON.parse(localStorage.getItem(store_key));
-  } catch (error) {
-    return;
-  }
+async function restore() {
+  const kept = await store("readonly", (table) => table.get(store_key)).catch(() => null);
   if (!kept || !kept.patch || !shot.restore(kept.patch)) return;
   const when = new Date(kept.time).toLocaleString([], {dateStyle: "medium", timeStyle: "short"});
   notice(`Your work of ${when} is back.`, "Start over", () => {
@@ -780,14 +823,16 @@ async function start() {
   const numbers = shot.frames.map((f) => f.frame);
   $("shot-name").textContent = facts.file.replace(/\.roto\.json$|\.json$/, "");
   $("shot-facts").textContent = `${numbers[0]}\u2013${numbers[numbers.length - 1]}, ${shot.count} frames, ${shot.doc.model.name || ""}`;
-  suggestions = shot.suggestions(Math.min(40, Math.max(8, Math.round(shot.count / 8))));
+  const index = new Map(shot.frames.map((frame, f) => [frame.frame, f]));
+  suggestions = facts.suggestions.map((s) => ({...s, f: index.get(s.frame)}));
   shot.on_change = (kind) => {
     refresh();
     if (kind === "live") return;
     clearTimeout(save_timer);
     save_timer = setTimeout(autosave, 250);
   };
-  restore();
+  strip.span = shot.count;
+  await restore();
   for (const b of $("looks").children) b.onclick = () => (ui.look = b.dataset.look, refresh());
   for (const b of $("edits").children) b.onclick = tool(b.dataset.tool);
   for (const b of $("toggles").children) b.onclick = toggle(b.dataset.toggle);
@@ -796,6 +841,7 @@ async function start() {
   $("save").onclick = download;
   $("help-button").onclick = () => ($("help").hidden = false);
   window.addEventListener("resize", refresh);
+  if (shot.count < LEAST_SPAN) keys.delete("T");
   document.addEventListener("visibilitychange", autosave);
   for (const b of document.querySelectorAll("button")) b.tabIndex = -1; /* Tab goes from point to point */
   show_help_keys();
@@ -809,6 +855,7 @@ window.review = {
   ui,
   get shot() { return shot; },
   ready: () => !!shot && !wanted && pictures.held.has(ui.frame),
+  held: () => pictures.held.size,
   place: (x, y) => {
     const r = view.getBoundingClientRect();
     return [r.left + sx(x), r.top + sy(y)];

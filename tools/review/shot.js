@@ -1,4 +1,4 @@
-/* The document in the page: what is where in each frame, how an edit changes it, and what is worth a look.
+/* The document in the page: what is where in each frame, and how an edit changes it.
  *
  * A point or shape of a frame is a value that is never changed, only replaced.  An edit is a list of replacements
  * {frame, kind, key, from, to}; undo puts every `from` back, redo every `to`.  So nothing that came with the document is lost, also
@@ -333,10 +333,10 @@ class Shot {
 
   /* ---- looking */
 
-  /* Of a frame: mean and lowest confidence, its point with the largest expected error, jitter in pixels. */
+  /* Of a frame: mean and lowest confidence, jitter in pixels, how much in it is an artist's. */
   stat(f) {
     if (this.stats[f]) return this.stats[f];
-    const s = {mean: 0, low: 1, worst: -1, error: 0, jitter: 0, trembling: -1, jitter_before: 0, artist: 0};
+    const s = {mean: 0, low: 1, jitter: 0, jitter_before: 0, artist: 0};
     let seen = 0;
     this.landmarks.forEach((_, i) => {
       const p = this.point(f, i), artist = p.origin === "artist";
@@ -346,33 +346,31 @@ class Shot {
       ++seen;
       s.mean += confidence;
       s.low = Math.min(s.low, confidence);
-      if (!artist && (p.error || 0) > s.error) s.error = p.error, s.worst = i;
     });
     for (const shape of this.shapes) {
       const value = this.shape(f, shape.name);
       if (value && value.origin === "artist") ++s.artist;
     }
     s.mean = seen ? s.mean / seen : 1;
-    [s.jitter, s.trembling] = this.jitter(f, (t, i) => this.point(t, i));
-    [s.jitter_before] = this.jitter(f, (t, i) => this.before(t, i));
+    s.jitter = this.jitter(f, (t, i) => this.point(t, i));
+    s.jitter_before = this.jitter(f, (t, i) => this.before(t, i));
     return (this.stats[f] = s);
   }
 
   /* How much the points of frame f tremble against each other: the RMS of their second differences in time, less the similarity
-   * (the head's own movement) that explains most of them, over sqrt(6), so that white noise of one pixel gives one; and
-   * the point that trembles most. */
+   * (the head's own movement) that explains most of them, over sqrt(6), so that white noise of one pixel gives one. */
   jitter(f, place) {
-    if (!(f > 0 && this.follows(f - 1) && this.follows(f))) return [0, -1];
+    if (!(f > 0 && this.follows(f - 1) && this.follows(f))) return 0;
     const points = [];
     this.landmarks.forEach((_, i) => {
       if ([f - 1, f, f + 1].some((t) => this.point(t, i).visible === false)) return;
       const a = place(f - 1, i), p = place(f, i), b = place(f + 1, i);
-      points.push({i, x: p.x, y: p.y, u: a.x - 2 * p.x + b.x, v: a.y - 2 * p.y + b.y});
+      points.push({x: p.x, y: p.y, u: a.x - 2 * p.x + b.x, v: a.y - 2 * p.y + b.y});
     });
     const n = points.length, mean = (c) => points.reduce((sum, p) => sum + p[c], 0) / n;
-    if (n < 3) return [0, -1];
+    if (n < 3) return 0;
     const mx = mean("x"), my = mean("y"), mu = mean("u"), mv = mean("v");
-    let re = 0, im = 0, size = 1e-9, sum = 0, most = -1, trembling = -1;
+    let re = 0, im = 0, size = 1e-9, sum = 0;
     for (const p of points) {
       const x = p.x - mx, y = p.y - my, u = p.u - mu, v = p.v - mv;
       re += x * u + y * v, im += x * v - y * u, size += x * x + y * y;
@@ -380,29 +378,29 @@ class Shot {
     re /= size, im /= size;
     for (const p of points) {
       const x = p.x - mx, y = p.y - my;
-      const left = (p.u - mu - re * x + im * y) ** 2 + (p.v - mv - im * x - re * y) ** 2;
-      sum += left;
-      if (left > most) most = left, trembling = p.i;
+      sum += (p.u - mu - re * x + im * y) ** 2 + (p.v - mv - im * x - re * y) ** 2;
     }
-    return [Math.sqrt(sum / (2 * n - 4) / 6), trembling];
+    return Math.sqrt(sum / (2 * n - 4) / 6);
   }
   reviewed(f) { return this.stat(f).artist > 0; }
 
-  /* Frames worth a look, worst first, each with its reason: the largest expected error of a point, or jitter where that is more.
-   * Near a chosen frame no other is: what is fixed there helps its neighbours. */
-  suggestions(limit) {
-    const apart = Math.min(Math.max(Math.round(this.count / 25), 1), 8), chosen = [];
-    const scored = this.frames.map((_, f) => {
-      const s = this.stat(f);
-      const point = s.error >= s.jitter ? s.worst : s.trembling, name = point < 0 ? "" : this.landmarks[point].name;
-      return {f, score: Math.max(s.error, s.jitter), point, reason: s.error >= s.jitter ? name : `jitter, ${name}`};
+  /* The point of a part with the largest expected error that no artist has set; -1: none. */
+  doubtful(f, part) {
+    let worst = -1;
+    this.landmarks.forEach((landmark, i) => {
+      const p = this.point(f, i);
+      if (landmark.part !== part || p.origin === "artist" || p.visible === false) return;
+      if (worst < 0 || (p.error || 0) > (this.point(f, worst).error || 0)) worst = i;
     });
-    scored.sort((a, b) => b.score - a.score);
-    for (const s of scored) {
-      if (chosen.length === limit) break;
-      if (s.score > 0 && chosen.every((c) => Math.abs(c.f - s.f) > apart)) chosen.push(s);
-    }
-    return chosen;
+    return worst;
+  }
+
+  /* A shape as it would be without smoothing: through the points as they were found, where the model is in the page. */
+  shape_before(f, name) {
+    const shape = this.shapes.find((s) => s.name === name), old = this.original(f, "shape", name);
+    if (!old || old.origin === "artist" || !this.engine.predicts.has(name)) return old;
+    const vertices = this.engine.predict(name, this.landmarks.map((_, i) => this.before(f, i)), shape.vertices.length);
+    return {...old, segments: segments_of(vertices, shape.closed)};
   }
 
   /* ---- keeping */
