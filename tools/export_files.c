@@ -369,10 +369,10 @@ static void put_track(FILE *out, const export_shot *shot, size_t point, const ch
   size_t seen = 0;
   for (size_t f = 0; f < shot->doc.frame_count; ++f) seen += !shot->doc.frames[f].points[point].hidden;
   if (!seen) return;
-  fputs("{ {curve K", out);
+  fputs("{ {curve K", out); /* constant between keys; with a key in every frame it does not depend on that */
   for (size_t f = 0; f < shot->doc.frame_count; ++f) {
-    int hidden = shot->doc.frames[f].points[point].hidden;
-    if (!f || hidden != shot->doc.frames[f - 1].points[point].hidden) fprintf(out, " x%d %d", frame_number(shot, f), !hidden);
+    if (!f || frame_number(shot, f) != frame_number(shot, f - 1) + 1) fprintf(out, " x%d", frame_number(shot, f));
+    fprintf(out, " %d", !shot->doc.frames[f].points[point].hidden);
   }
   fputs("} \"", out);
   for (; *name; ++name) fputc(strchr("\"\\{}[]$;", *name) ? '_' : *name, out);

@@ -6,12 +6,15 @@ def fail(what):
 
 
 class Strict(object):
+    __slots__ = ()  # no attribute but those that a class names
+
     def __getattr__(self, name):
         fail('%s.%s' % (type(self).__name__, name))
 
 
 class BezierCurve(Strict):
     """Points per time; a curve made by createBezier has one point and a key at its time (auto-keying is on)."""
+    __slots__ = ('start', 'points', 'feathers', 'activated', 'closed', 'script_name', 'label', 'made_at')
 
     def __init__(self, x, y, time):
         self.start = [(float(x), float(y))]
@@ -53,6 +56,8 @@ class BezierCurve(Strict):
 
 
 class Layer(Strict):
+    __slots__ = ('items',)
+
     def __init__(self):
         self.items = []
 
@@ -61,6 +66,8 @@ class Layer(Strict):
 
 
 class RotoContext(Strict):
+    __slots__ = ('base',)
+
     def __init__(self):
         self.base = Layer()
 
@@ -72,6 +79,8 @@ class RotoContext(Strict):
 
 
 class Effect(Strict):
+    __slots__ = ('plugin', 'context')
+
     def __init__(self, plugin):
         self.plugin, self.context = plugin, RotoContext()
 
@@ -82,6 +91,8 @@ class Effect(Strict):
 
 
 class App(Strict):
+    __slots__ = ('nodes',)
+
     def __init__(self):
         self.nodes = []
 

@@ -43,10 +43,18 @@ runpy.run_path(os.path.join(folder, 'init.py'))
 runpy.run_path(os.path.join(folder, 'menu.py'))
 exec(nuke.menu('Nodes').addMenu('roto')._items['FeatureDetect'], {})
 import feature_detect  # noqa: E402
-node = nuke.toNode('FeatureDetect')
-check(node is not None, 'the menu makes a node')
-check(node['model']._items == ['1 a.roto', '2 b.roto'], 'models: %s' % node['model']._items)
-check('puppet27 - ' in node['description'].value() and 'unusable' in node['description'].value(), node['description'].value())
+node = nuke.toNode('FeatureDetect1')
+check(node is not None and node.Class() == 'Group', 'the menu makes a node')
+exec(nuke.menu('Nodes').addMenu('roto')._items['FeatureDetect'], {})
+check(nuke.toNode('FeatureDetect2') is not None, 'a second one has a name of its own')
+labels = node['model'].values()
+check(len(labels) == 2 and 'unusable' in labels[0] and '(a.roto)' in labels[0], 'a broken model is said: %s' % labels)
+check(labels[1].startswith('2. puppet27: The demo') and '(b.roto)' in labels[1], 'models with their descriptions: %s' % labels)
+shutil.copy(model, os.path.join(work, 'models', 'c.roto'))
+feature_detect.pressed('reload', node)
+check(len(node['model'].values()) == 3 and node['smoothing'].values() == ['full', 'causal', 'off'], 'reloaded: %s' % node['model'].values())
+shown = [knob for knob in node._knobs.values() if knob._visible and knob._label]
+check(all(knob._tooltip or isinstance(knob, (nuke.Tab_Knob, nuke.Boolean_Knob)) for knob in shown), 'knobs say what they do')
 
 
 def press(knob):
@@ -57,6 +65,8 @@ def press(knob):
     exec(command, {'nuke': nuke})
     for thread in nuke.threading.enumerate():
         if thread.ident not in before:
+            exec(command, {'nuke': nuke})  # pressed again at once
+            says('still at work', knob + ', pressed twice')
             nuke._run_until(thread)
     while not nuke._calls.empty():
         call, args, kwargs = nuke._calls.get()
@@ -68,7 +78,7 @@ press('run')
 says('connect input 0', 'without a Read')
 files = sorted(f for f in os.listdir(shot) if f.startswith('image-'))
 read = nuke.createNode('Read')
-read['file'].setValue(os.path.join(shot, 'image-shot0-frame####.png'))
+read['file'].setValue(os.path.join(shot, 'image-[value root.shot]-frame####.png'))
 truth = json.load(open(os.path.join(shot, 'truth.roto.json')))
 width, height = truth['plate']['width'], truth['plate']['height']
 read._size, read._range = (width, height), (truth['frames'][0]['frame'], truth['frames'][-1]['frame'])
@@ -95,7 +105,8 @@ group.append(shape)
 check(max(abs(a - b) for a, b in zip(feature_detect.crop_of(node, 1001), (x, y, w, h))) < 1e-6, 'the crop is the garbage matte\'s box')
 press('run')
 says('a.roto: ', 'a broken model, in the program\'s own words')
-node['model'].setValue('2 b.roto')
+node['model'].setValue(1)
+check(node['model'].value() == labels[1], 'the model is chosen by its description')
 node['range'].setValue('1001-1006 1008')
 
 # Find: landmarks as a Tracker.
@@ -104,10 +115,12 @@ check(not nuke._messages, 'find: %s' % nuke._messages)
 document = os.path.join(out, 'image-shot0-frame.roto.json')
 doc = json.load(open(document))
 check([f['frame'] for f in doc['frames']] == [1001, 1002, 1003, 1004, 1005, 1006, 1008], 'frames of the document')
-tracker = nuke.toNode('FeatureDetect_tracks')
+tracker = nuke.toNode('FeatureDetect1_tracks')
 check(tracker is not None and tracker.Class() == 'Tracker4', 'a Tracker node')
 check(nuke.ProgressTask._shown and nuke.ProgressTask._shown[-1] == 100, 'progress %s' % nuke.ProgressTask._shown)
-check(any('landmarks' in name for name in nuke.undo_groups) and not nuke._open_undo, 'one undo step')
+check(nuke.undo_groups == ['roto: FeatureDetect1'] and not nuke._open_undo, 'one undo step for all: %s' % nuke.undo_groups)
+first_roto = nuke.toNode('FeatureDetect1_shapes')
+check(first_roto is not None and first_roto.input(0) is read and tracker.input(0) is read, 'both are connected to the plate')
 for frame in doc['frames']:
     for i, point in enumerate(frame['points']):
         at = [tracker['tracks'].getValueAt(frame['frame'], 31 * i + column) for column in (2, 3)]
@@ -133,9 +146,11 @@ if not any(frame.get('shapes') for frame in doc['frames']):
     json.dump(doc, open(document, 'w'))
 node['make_tracker'].setValue(False)
 node['tolerance'].setValue(0)  # a key in every frame: what an artist does in one stays there
-feature_detect.make_nodes(feature_detect.settings_of(node))
-roto = nuke.toNode('FeatureDetect_shapes')
-check(roto is not None and roto.Class() == 'Roto', 'a Roto node')
+settings = feature_detect.settings_of(node)
+feature_detect.make_nodes(settings, feature_detect.export(settings))
+roto = nuke.toNode('FeatureDetect1_shapes')
+check(roto is not None and roto.Class() == 'Roto' and roto is not first_roto, 'a Roto node')
+check(first_roto.name() == 'FeatureDetect1_shapes_old1', 'the one of before stays: %s' % first_roto.name())
 wanted, closed, _ = reader.read_truth(document)
 layer = roto['curves'].rootLayer[0]
 check(len(roto['curves'].rootLayer) == 1 and sorted(s.name for s in layer) == sorted(closed), 'one layer with named shapes')
@@ -145,8 +160,10 @@ for frame, shapes in wanted.items():
             at = p.center.getPosition(frame)
             check(abs(at[0] - q[0]) < 0.01 and abs(height - at[1] - q[1]) < 0.01, '%s in frame %d' % (shape.name, frame))
 
-# The artist moves a track and a shape's point, and hides another shape.
+# The artist moves a track and a shape's point, hides another shape, switches a track off in a frame, and deletes the first track.
 tracker['tracks'].setValueAt(doc['frames'][2]['points'][4]['x'] + 2.5, 1003, 31 * 4 + 2)
+tracker['tracks'].setValueAt(0, 1005, 31 * 7)
+del tracker['tracks']._columns[:31], tracker['tracks']._value[0]
 eye = [s for s in layer if s.name == 'left_eye'][0]
 place = eye[1].center.getPosition(1004)
 eye[1].center.addPositionKey(1004, (place[0] + 4, place[1] + 1))
@@ -155,13 +172,15 @@ for frame, value in ((1004, 1), (1005, 0), (1006, 1)):
     brow.getAttributes().set(frame, rp.AnimAttributes.kOpacityAttribute, value)
 before = json.load(open(document))
 press('send')
-says('1 points and 2 shapes are now an artist\'s', 'send corrections')
+says('2 points and 2 shapes are now an artist\'s', 'send corrections')
 after = json.load(open(document))
 for was, now in zip(before['frames'], after['frames']):
     frame = now['frame']
     for i, (p, q) in enumerate(zip(was['points'], now['points'])):
         if (frame, i) == (1003, 4):
             check(abs(q['x'] - p['x'] - 2.5) < 0.01 and q['origin'] == 'artist', 'the moved track: %s -> %s' % (p, q))
+        elif (frame, i) == (1005, 7):
+            check(q['visible'] is False and q['origin'] == 'artist' and (q['x'], q['y']) == (p['x'], p['y']), 'switched off: %s' % q)
         else:
             check(p == q, 'point %d of frame %d stays' % (i, frame))
     for name in closed:
@@ -189,11 +208,46 @@ def stays(doc):
 
 check(stays(again), 'the fixed point stays: %s' % again['frames'][2]['points'][4])
 check(again['frames'][3]['shapes']['left_eye'] == after['frames'][3]['shapes']['left_eye'], 'the artist\'s shape stays')
-check('_shapes_old' in roto.name() and nuke.toNode('FeatureDetect_shapes') not in (None, roto), 'the old node stays')
-if '--smooth' in '\n'.join(feature_detect.call(['run', '--help'])):
-    node['smooth'].setValue(False)
+check('_shapes_old' in roto.name() and nuke.toNode('FeatureDetect1_shapes') not in (None, roto), 'the old node stays')
+check(again['frames'][4]['points'][7]['visible'] is False, 'what was switched off stays hidden')
+for smoothing in ('causal', 'off'):
+    node['smoothing'].setValue(smoothing)
     press('run')
-    check(not nuke._messages and stays(json.load(open(document))), 'without smoothing: %s' % nuke._messages)
+    check(not nuke._messages and stays(json.load(open(document))), '%s: %s' % (smoothing, nuke._messages))
+
+# Few keys that move a shape are no artist's work.
+node['tolerance'].setValue(1.5)
+settings = feature_detect.settings_of(node)
+feature_detect.make_nodes(settings, feature_detect.export(settings))
+doc = json.load(open(document))
+check(feature_detect.correct_shapes(doc, nuke.toNode('FeatureDetect1_shapes'), 1.5) == 0, 'key reduction is no correction')
+
+# The crop box, without a garbage matte; a crop off the plate fails in the program's words.
+node.setInput(1, None)
+node['crop'].setValue((x, height - y - h, x + w, height - y))
+check(max(abs(a - b) for a, b in zip(feature_detect.crop_of(node, 1001), (x, y, w, h))) < 1e-6, 'the crop box')
+
+# The program says nothing for long: Cancel is heard all the same.
+import threading  # noqa: E402
+import time  # noqa: E402
+slow = os.path.join(work, 'slow')
+with open(slow, 'w') as file:
+    file.write('#!/bin/sh\nexec sleep 60\n')
+os.chmod(slow, 0o755)
+os.environ['ROTO_BIN'] = slow
+begin = time.time()
+check(feature_detect.call(['run'], cancelled=lambda: True) is None and time.time() - begin < 5, 'cancelled at once')
+# A program that is not there is said, and so is one that dies.
+os.environ['ROTO_BIN'] = program
+try:
+    feature_detect.call(['no-such-command'])
+    check(False, 'an unknown command must fail')
+except RuntimeError as error:
+    check('no-such-command' in str(error) or 'status 2' in str(error), 'its own words: %s' % error)
+check(threading.active_count() == 1, 'no thread is left: %s' % threading.enumerate())
+
+# Names of tracks as Nuke may write them.
+check(feature_detect.tcl_words('{a {b c}} "d e" f\\ g {}') == ['a {b c}', 'd e', 'f\\ g', ''], 'Tcl words')
 
 print('nuke_node: %d passed, %d failed, 0 skipped' % (passed, failed))
 sys.exit(failed > 0)

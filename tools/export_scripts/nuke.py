@@ -86,11 +86,11 @@ def add_shape(curves, layer, data, height, last):
     add_opacity(attributes, data['seen'], last)
 
 
-def build(shot=None, name=None):
-    """One undo step; returns the Roto node."""
-    shot = shot or SHOT
-    undo = nuke.Undo()
-    undo.begin('roto: ' + shot['name'])
+def build(shot=None, name=None, undo=True):
+    """Returns the Roto node; in one undo step, or as part of the caller's."""
+    shot, step = shot or SHOT, nuke.Undo()
+    if undo:
+        step.begin('roto: ' + shot['name'])
     try:
         node = nuke.nodes.Roto()
         if name:
@@ -103,7 +103,8 @@ def build(shot=None, name=None):
             add_shape(curves, layer, data, shot['height'], shot['last'])
         curves.changed()
     finally:
-        undo.end()
+        if undo:
+            step.end()
     return node
 
 

@@ -2,8 +2,10 @@
 
 Input 0 is the plate; input 1, if connected, a Roto node whose shapes are the rough garbage matte; else the crop box counts.  The
 work is done by the program `roto` in a process of its own, watched by a thread: Nuke stays usable, and the progress bar cancels it.
-What the program says when something is wrong is shown as it is.  Landmarks come back as a Tracker node, shapes as a Roto node, each
+What the program says when something is wrong is shown as it is.  Landmarks come back as a Tracker node, shapes as a Roto node, both
 in one undo step.  What an artist fixes there goes back into the roto document, which no later run overwrites.
+
+The thread does all that takes time; nodes and knobs are touched on the main thread alone.
 
 The program is $ROTO_BIN, bin/<platform>/roto beside this file, or roto on the PATH; models are found in ROTO_MODEL_PATH.
 Python 3.7 and later."""
@@ -22,8 +24,10 @@ import nuke
 import nuke.rotopaint as rp
 
 ARTIST_PIXELS = 0.05  # a track that is further than this from the document was moved by hand
-SHAPE_PIXELS = 0.25   # the same of a shape; key reduction stays below
+SHAPE_PIXELS = 0.15   # the same of a shape, besides what key reduction may have moved it by
 TRACK_COLUMNS, TRACK_X, TRACK_Y = 31, 2, 3  # of Tracker4's table
+
+running = set()  # names of the nodes at work
 
 
 # ------------------------------------------------------------------ the program
@@ -47,15 +51,23 @@ def environment():
 def call(arguments, progress=None, cancelled=None):
     """Runs the program to its end; returns its lines, or raises with its own error text.  None if it was cancelled."""
     process = subprocess.Popen([program()] + [str(a) for a in arguments], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
-                               stderr=subprocess.STDOUT, universal_newlines=True, env=environment())
-    lines, stopped = [], False
-    for line in process.stdout:
-        line = line.strip()
-        if line.startswith('Progress: '):
-            if progress:
-                progress(int(line[len('Progress: '):].rstrip('%')))
-        elif line:
-            lines.append(line)
+                               stderr=subprocess.STDOUT, env=environment(), encoding='utf-8', errors='replace',
+                               creationflags=getattr(subprocess, 'CREATE_NO_WINDOW', 0))
+    lines, percents, stopped = [], [], False
+
+    def read():
+        for line in process.stdout:
+            line = line.strip()
+            if line.startswith('Progress: '):
+                percents.append(int(line[len('Progress: '):].rstrip('%')))
+            elif line:
+                lines.append(line)
+    reader = threading.Thread(target=read, daemon=True)
+    reader.start()
+    while reader.is_alive():
+        reader.join(0.1)  # also where the program says nothing for a while, Cancel is heard
+        if progress and percents:
+            progress(percents[-1])
         if cancelled and not stopped and cancelled():
             process.terminate()
             stopped = True
@@ -69,7 +81,7 @@ def call(arguments, progress=None, cancelled=None):
 
 
 def models():
-    """[(path, name and description)] of the folders of ROTO_MODEL_PATH."""
+    """[(path, what the drop-down says)] of the folders of ROTO_MODEL_PATH."""
     found = []
     for folder in os.environ.get('ROTO_MODEL_PATH', '').split(os.pathsep):
         if not os.path.isdir(folder):
@@ -79,50 +91,88 @@ def models():
                 path = os.path.join(folder, name)
                 try:
                     info = json.loads(call(['model', 'info', path, '--json'])[-1])
-                    found.append((path, '%s - %s' % (info['name'], info['description'])))
+                    text = '%s: %s' % (info['name'], info['description'])
                 except (RuntimeError, ValueError, KeyError, IndexError) as error:
-                    found.append((path, '%s - unusable: %s' % (name, error)))
+                    text = 'unusable, %s' % error
+                found.append((path, '%d. %s (%s)' % (len(found) + 1, text, name)))
     return found
 
 
 # ------------------------------------------------------------------ the node
 
+KNOBS = [  # kind, name, label, tooltip
+    (nuke.Enumeration_Knob, 'model', 'model', 'Models in the folders of ROTO_MODEL_PATH, with what each says of itself.'),
+    (nuke.PyScript_Knob, 'reload', 'Reload models', 'Looks into the folders of ROTO_MODEL_PATH again.'),
+    (nuke.BBox_Knob, 'crop', 'crop', 'Roughly around the subject. A Roto node in the second input goes before it.'),
+    (nuke.String_Knob, 'range', 'frames', '1001-1105 1110-1200x2. Empty: all frames of the Read node.'),
+    (nuke.File_Knob, 'folder', 'output folder', 'Where the roto document and all files go.'),
+    (nuke.Enumeration_Knob, 'smoothing', 'smoothing', 'full: looks both ways in time. causal: looks only back. off: as found.'),
+    (nuke.Double_Knob, 'confidence', 'least confidence', 'Landmarks below it are switched off in the Tracker, from 0 to 1.'),
+    (nuke.Double_Knob, 'tolerance', 'key tolerance (px)',
+     'How far a shape may be from what was found so that it has fewer keys. 0: a key in every frame.'),
+    (nuke.Boolean_Knob, 'make_tracker', 'create Tracker node', ''),
+    (nuke.Boolean_Knob, 'make_roto', 'create Roto node', ''),
+    (nuke.Boolean_Knob, 'make_json', 'export JSON', 'Annotation files, one a frame, to train on.'),
+    (nuke.Boolean_Knob, 'overwrite', 'overwrite existing',
+     'Runs although the document is there. What an artist did in it is kept; nodes of before are renamed.'),
+    (nuke.PyScript_Knob, 'run', 'Find', 'Finds landmarks and shapes.'),
+    (nuke.PyScript_Knob, 'shapes', 'Shapes from trackers', 'Draws the shapes anew through the tracks you fixed; finds nothing.'),
+    (nuke.PyScript_Knob, 'send', 'Send corrections', 'Tracks and shapes you changed become yours in the document and in annotation files.'),
+]
+
 
 def create():
     """Makes a FeatureDetect node, connected to what is selected."""
-    known = models()
-    node = nuke.createNode('NoOp')
-    node.setName('FeatureDetect')
-    names = ['%d %s' % (i + 1, os.path.basename(path)) for i, (path, _) in enumerate(known)] or ['none in ROTO_MODEL_PATH']
-    command = 'import feature_detect; feature_detect.%s(nuke.thisNode())'
-    knobs = [
-        nuke.Tab_Knob('roto', 'roto'),
-        nuke.Enumeration_Knob('model', 'model', names),
-        nuke.Text_Knob('description', '', '\n'.join(text for _, text in known) or 'set ROTO_MODEL_PATH'),
-        nuke.BBox_Knob('crop', 'crop'),
-        nuke.String_Knob('range', 'frames'),
-        nuke.File_Knob('folder', 'output folder'),
-        nuke.Boolean_Knob('smooth', 'smooth over time'),
-        nuke.Double_Knob('confidence', 'least confidence'),
-        nuke.Double_Knob('tolerance', 'key tolerance (px)'),
-        nuke.Boolean_Knob('make_tracker', 'create Tracker node'),
-        nuke.Boolean_Knob('make_roto', 'create Roto node'),
-        nuke.Boolean_Knob('make_json', 'export JSON'),
-        nuke.Boolean_Knob('overwrite', 'overwrite existing'),
-        nuke.PyScript_Knob('run', 'Find', command % 'run'),
-        nuke.PyScript_Knob('shapes', 'Shapes from trackers', command % 'shapes_from_trackers'),
-        nuke.PyScript_Knob('send', 'Send corrections', command % 'send_corrections'),
-        nuke.String_Knob('model_paths', ''),
-    ]
-    for knob in knobs:
+    node = nuke.createNode('Group')
+    node.setName('FeatureDetect1')
+    node.begin()
+    try:
+        for number, name in enumerate(('plate', 'garbage')):
+            source = nuke.nodes.Input()
+            source.setName(name)
+            source['number'].setValue(number)
+            if number == 0:
+                nuke.nodes.Output().setInput(0, source)  # the plate passes through
+    finally:
+        node.end()
+    node.addKnob(nuke.Tab_Knob('roto', 'roto'))
+    lists = {'model': ['none'], 'smoothing': ['full', 'causal', 'off']}
+    for kind, name, label, tooltip in KNOBS:
+        if kind is nuke.Enumeration_Knob:
+            knob = kind(name, label, lists[name])
+        elif kind is nuke.PyScript_Knob:
+            knob = kind(name, label, 'import feature_detect; feature_detect.pressed(%r, nuke.thisNode())' % name)
+        else:
+            knob = kind(name, label)
+        knob.setTooltip(tooltip)
+        if name in ('make_tracker', 'run'):
+            knob.setFlag(nuke.STARTLINE)
         node.addKnob(knob)
-    node['model_paths'].setValue(os.pathsep.join(path for path, _ in known))
-    node['model_paths'].setVisible(False)
+    paths = nuke.String_Knob('model_paths', '')
+    node.addKnob(paths)
+    paths.setVisible(False)
     node['tolerance'].setValue(0.1)
-    node['smooth'].setValue(True)
     node['make_tracker'].setValue(True)
     node['make_roto'].setValue(True)
+    reload_models(node)
     return node
+
+
+def reload_models(node):
+    known = models()
+    node['model'].setValues([text for _, text in known] or ['none: put .roto files into a folder of ROTO_MODEL_PATH'])
+    node['model'].setValue(0)
+    node['model_paths'].setValue(os.pathsep.join(path for path, _ in known))
+
+
+def pressed(button, node):
+    """What the buttons do; what goes wrong is said."""
+    try:
+        if node.name() in running:
+            raise RuntimeError('%s is still at work; cancel it in the progress bar' % node.name())
+        return {'reload': reload_models, 'run': run, 'shapes': shapes_from_trackers, 'send': send_corrections}[button](node)
+    except (RuntimeError, OSError, ValueError, KeyError) as error:
+        nuke.message(str(error))
 
 
 def read_node(node):
@@ -145,7 +195,7 @@ def shapes_in(layer):
 
 def crop_of(node, frame):
     """x, y, width, height in pixels of the plate, y down: the garbage matte's box at a frame, or the crop box."""
-    height = read_node(node).height()
+    height = read_node(node).format().height()  # of the full plate; that of the node shrinks in proxy mode
     garbage = node.input(1)
     if garbage is not None:
         if garbage.Class() not in ('Roto', 'RotoPaint'):
@@ -172,37 +222,82 @@ def settings_of(node):
     read = read_node(node)
     paths = [p for p in node['model_paths'].value().split(os.pathsep) if p]
     if not paths:
-        raise RuntimeError('no model: put .roto files in a folder of ROTO_MODEL_PATH, then make the node anew')
-    model = paths[int(node['model'].value().split()[0]) - 1]
+        raise RuntimeError('no model: put .roto files into a folder of ROTO_MODEL_PATH, then press "Reload models"')
+    model = paths[node['model'].values().index(node['model'].value())]
     folder = node['folder'].value()
     if not folder:
         raise RuntimeError('set the output folder of %s' % node.name())
     text = node['range'].value().strip() or '%d-%d' % (read.firstFrame(), read.lastFrame())
-    stem = os.path.basename(read['file'].value()).split('.')[0].rstrip('#%_-') or 'shot'
+    plate = nuke.filename(read)  # expressions are evaluated, the frame number is left open
+    if not plate:
+        raise RuntimeError('%s has no file' % read.name())
+    stem = os.path.basename(plate).split('.')[0].rstrip('#%_-') or 'shot'
     return {
-        'name': node.name(), 'plate': read['file'].value(), 'model': model, 'folder': folder,
+        'name': node.name(), 'read': read.name(), 'plate': plate, 'model': model, 'folder': folder,
+        'place': (node.xpos(), node.ypos()),
         'frames': frame_numbers(text), 'crops': {str(f): crop_of(node, f) for f in frame_numbers(text)},
-        'smooth': bool(node['smooth'].value()), 'confidence': float(node['confidence'].value()),
+        'smoothing': node['smoothing'].value(), 'confidence': float(node['confidence'].value()),
         'tolerance': float(node['tolerance'].value()), 'tracker': bool(node['make_tracker'].value()),
         'roto': bool(node['make_roto'].value()), 'json': bool(node['make_json'].value()),
         'overwrite': bool(node['overwrite'].value()), 'document': os.path.join(folder, stem + '.roto.json'), 'stem': stem,
     }
 
 
-# ------------------------------------------------------------------ running
+# ------------------------------------------------------------------ work, in any thread
+#
+# Each stage takes the settings and (progress, cancelled), and returns what the main thread is to make nodes of, or None if it was
+# cancelled.
 
 
-def detect(settings, progress=None, cancelled=None):
-    """Any thread: writes the document; False if it was cancelled."""
+def detect(settings, *watch):
     if not os.path.isdir(settings['folder']):
         os.makedirs(settings['folder'])
     crops = os.path.join(settings['folder'], settings['stem'] + '.crops.json')
     with open(crops, 'w') as file:
         json.dump(settings['crops'], file)
-    arguments = ['run', settings['plate'], '--model', settings['model'], '--crops', crops, '-o', settings['document'],
-                 '--range', ','.join(str(f) for f in settings['frames'])]
-    arguments += ['--smooth', 'full' if settings['smooth'] else 'off']
-    return call(arguments, progress, cancelled) is not None
+    done = call(['run', settings['plate'], '--model', settings['model'], '--crops', crops, '-o', settings['document'],
+                 '--range', ','.join(str(f) for f in settings['frames']), '--smooth', settings['smoothing']], *watch)
+    return done and export(settings)
+
+
+def draw_shapes(settings, *watch):
+    """The shape stage alone, through the document's points."""
+    done = call(['shapes', settings['document'], '--model', settings['model']], *watch)
+    return done and export(dict(settings, tracker=False, roto=True))
+
+
+def export(settings):
+    """{'tracks': text of a .nk, 'shapes': text of a script}, of what is asked for."""
+    made, folder = {}, tempfile.mkdtemp(prefix='roto')
+    document = read_document(settings['document'])
+    try:
+        if settings['tracker']:
+            path = os.path.join(folder, 'tracks.nk')
+            call(['export', settings['document'], '--to', 'nuke-tracker', '-o', path, '--confidence', settings['confidence'],
+                  '--name', settings['name']])
+            made['tracks'] = read_text(path)
+        if settings['roto'] and any(frame.get('shapes') for frame in document['frames']):
+            path = os.path.join(folder, 'shapes.py')
+            call(['export', settings['document'], '--to', 'nuke', '-o', path, '--tolerance', settings['tolerance']])
+            made['shapes'] = read_text(path)
+        if settings['json']:
+            export_annotations(settings)
+    finally:
+        shutil.rmtree(folder)
+    return made
+
+
+def export_annotations(settings, *watch):
+    return call(['export', settings['document'], '--to', 'json', '-o',
+                 os.path.join(settings['folder'], 'revec_shapes-%s-frame####.json' % settings['stem'])], *watch)
+
+
+def read_text(path):
+    with open(path, encoding='utf-8') as file:
+        return file.read()
+
+
+# ------------------------------------------------------------------ nodes, on the main thread
 
 
 def put_aside(name):
@@ -215,76 +310,69 @@ def put_aside(name):
         old.setName('%s_old%d' % (name, number))
 
 
-def make_nodes(settings):
-    """Main thread: what the document holds as nodes and files; returns the nodes."""
-    made, folder = [], tempfile.mkdtemp(prefix='roto')
-    document = read_document(settings['document'])
+def make_nodes(settings, made):
+    """Tracker and Roto node of what export() gave, connected to the plate, in one undo step; returns them."""
+    nodes, folder = [], tempfile.mkdtemp(prefix='roto')
+    undo = nuke.Undo()
+    undo.begin('roto: ' + settings['name'])
     try:
-        if settings['tracker']:
-            path = os.path.join(folder, 'tracks.nk')
-            call(['export', settings['document'], '--to', 'nuke-tracker', '-o', path, '--confidence', settings['confidence'],
-                  '--name', settings['name']])
-            undo = nuke.Undo()
-            undo.begin('roto: landmarks of ' + settings['name'])
-            try:
-                put_aside(tracks_name(settings))
-                made.append(nuke.nodePaste(path))
-            finally:
-                undo.end()
-        if settings['roto'] and any(frame.get('shapes') for frame in document['frames']):
-            path = os.path.join(folder, 'shapes.py')
-            call(['export', settings['document'], '--to', 'nuke', '-o', path, '--tolerance', settings['tolerance']])
-            put_aside(settings['name'] + '_shapes')
-            made.append(runpy.run_path(path)['build'](name=settings['name'] + '_shapes'))
-        if settings['json']:
-            call(['export', settings['document'], '--to', 'json', '-o',
-                  os.path.join(settings['folder'], 'revec_shapes-%s-frame####.json' % settings['stem'])])
+        for what, text in sorted(made.items()):
+            name = '%s_%s' % (settings['name'], what)
+            path = os.path.join(folder, what)
+            with open(path, 'w', encoding='utf-8') as file:
+                file.write(text)
+            put_aside(name)
+            for chosen in nuke.selectedNodes():
+                chosen.setSelected(False)  # what is pasted would be connected to it
+            if what == 'tracks':
+                node = nuke.nodePaste(path)
+                node.setName(name)
+            else:
+                node = runpy.run_path(path)['build'](name=name, undo=False)
+            node.setInput(0, nuke.toNode(settings['read']))  # its format is the plate's
+            node.setXYpos(settings['place'][0] + 110 * (1 + len(nodes)), settings['place'][1])
+            nodes.append(node)
     finally:
+        undo.end()
         shutil.rmtree(folder)
-    return made
+    return nodes
 
 
-def draw_shapes(settings, progress=None, cancelled=None):
-    """Any thread: draws the document's shapes anew through its points, no more; False if it was cancelled."""
-    return call(['shapes', settings['document'], '--model', settings['model']], progress, cancelled) is not None
-
-
-def start(settings, stage):
-    """Runs a stage in a thread of its own, with a progress bar; nodes are made on the main thread at the end."""
-    def finish(problem):
+def start(settings, stage, message, done):
+    """Runs a stage in a thread of its own, with a progress bar that cancels it; then done(what it returned) on the main thread."""
+    def finish(made, problem):
+        running.discard(settings['name'])
         try:
-            if not problem:
-                make_nodes(settings)
-        except (RuntimeError, OSError, ValueError) as error:
+            if made is not None:
+                done(made)
+        except (RuntimeError, OSError, ValueError, KeyError) as error:
             problem = str(error)
         if problem:
             nuke.message(problem)
 
     def work():
+        made, problem = None, ''
         task = nuke.ProgressTask('roto: ' + settings['name'])
-        task.setMessage('finding landmarks' if stage is detect else 'drawing shapes')
+        task.setMessage(message)
         try:
-            if stage(settings, task.setProgress, task.isCancelled):
-                nuke.executeInMainThread(finish, args=(None,))
-        except (RuntimeError, OSError) as error:
-            nuke.executeInMainThread(finish, args=(str(error),))
-        finally:
-            del task
-    thread = threading.Thread(target=work)
+            made = stage(settings, task.setProgress, task.isCancelled)
+        except Exception as error:  # a thread must not end in silence
+            problem = str(error) or type(error).__name__
+        del task
+        nuke.executeInMainThread(finish, args=(made, problem))
+    running.add(settings['name'])
+    thread = threading.Thread(target=work, daemon=True)
     thread.start()
     return thread
 
 
 def run(node):
     """The Find button."""
-    try:
-        settings = settings_of(node)
-        if os.path.exists(settings['document']) and not settings['overwrite']:
-            raise RuntimeError('%s is there already; tick "overwrite existing" (an artist\'s corrections in it are kept)' %
-                               settings['document'])
-        return start(settings, detect)
-    except (RuntimeError, OSError) as error:
-        nuke.message(str(error))
+    settings = settings_of(node)
+    if os.path.exists(settings['document']) and not settings['overwrite']:
+        raise RuntimeError('%s is there already; tick "overwrite existing" (an artist\'s corrections in it are kept)' %
+                           settings['document'])
+    return start(settings, detect, 'finding landmarks and shapes', lambda made: make_nodes(settings, made))
 
 
 # ------------------------------------------------------------------ corrections
@@ -295,36 +383,69 @@ def read_document(path):
         return json.load(file)
 
 
-def node_named(name):
-    node = nuke.toNode(name)
-    if node is None:
-        raise RuntimeError('there is no node %s; press Find first' % name)
-    return node
+def tcl_words(text):
+    """The words of a Tcl list: braces nest, quotes hold, a backslash keeps the character behind it."""
+    words, i = [], 0
+    while i < len(text):
+        if text[i].isspace():
+            i += 1
+            continue
+        start, depth, quoted = i, 0, text[i] == '"'
+        while i < len(text):
+            if text[i] == '\\':
+                i += 1
+            elif not quoted and text[i] in '{}':
+                depth += 1 if text[i] == '{' else -1
+            elif quoted and text[i] == '"' and i > start:
+                i += 1
+                break
+            elif not quoted and not depth and text[i].isspace():
+                break
+            i += 1
+            if not quoted and not depth and text[start] == '{':
+                break
+        word = text[start:i]
+        words.append(word[1:-1] if word[0] in '{"' else word)
+    return words
+
+
+def track_rows(tracker):
+    """{name: row} of a Tracker's table as it is now: an artist may have deleted, added, or moved tracks."""
+    words = tcl_words(tracker['tracks'].toScript())
+    while len(words) == 1:
+        words = tcl_words(words[0])
+    if len(words) < 3:
+        raise RuntimeError('%s: its tracks cannot be read' % tracker.name())
+    return {tcl_words(row)[1]: number for number, row in enumerate(tcl_words(words[2]))}
 
 
 def correct_points(doc, tracker, confidence):
-    """Points whose track was moved become an artist's; returns how many.  Tracks are those of `roto export`: the landmarks that are
-    to be seen in some frame, in the template's order."""
+    """Points whose track was moved, or switched on or off, become an artist's; returns how many."""
     knob, height, changed = tracker['tracks'], doc['plate']['height'], 0
-
-    def tracked(point):
-        return point.get('visible', True) and point.get('confidence', 1) >= confidence
-    rows = [i for i in range(len(doc['template']['landmarks'])) if any(tracked(frame['points'][i]) for frame in doc['frames'])]
-    for row, index in enumerate(rows):
+    rows = track_rows(tracker)
+    for index, landmark in enumerate(doc['template']['landmarks']):
+        if landmark['name'] not in rows:
+            continue
+        first = TRACK_COLUMNS * rows[landmark['name']]
         for frame in doc['frames']:
-            point = frame['points'][index]
-            if not tracked(point):
+            point, now = frame['points'][index], frame['frame']
+            was_on = point.get('visible', True) and point.get('confidence', 1) >= confidence
+            is_on = knob.getValueAt(now, first) > 0.5
+            if not is_on and not was_on:
                 continue
-            x = knob.getValueAt(frame['frame'], TRACK_COLUMNS * row + TRACK_X)
-            y = height - knob.getValueAt(frame['frame'], TRACK_COLUMNS * row + TRACK_Y)
-            if math.hypot(x - point['x'], y - point['y']) > ARTIST_PIXELS:
+            x, y = knob.getValueAt(now, first + TRACK_X), height - knob.getValueAt(now, first + TRACK_Y)
+            if is_on and (not was_on or math.hypot(x - point['x'], y - point['y']) > ARTIST_PIXELS):
                 point.update(x=round(x, 3), y=round(y, 3), confidence=1, error=0, origin='artist')
+                point.pop('visible', None)
+                changed += 1
+            elif not is_on:
+                point.update(visible=False, confidence=1, error=0, origin='artist')
                 changed += 1
     return changed
 
 
-def correct_shapes(doc, roto):
-    """Shapes that were moved or hidden become an artist's; returns how many."""
+def correct_shapes(doc, roto, tolerance):
+    """Shapes that were moved or hidden become an artist's; returns how many.  `tolerance`: that of their keys."""
     height, changed = doc['plate']['height'], 0
     closed = {shape['name']: shape.get('closed', True) for shape in doc['template']['shapes']}
     for shape in shapes_in(roto['curves'].rootLayer):
@@ -346,7 +467,7 @@ def correct_shapes(doc, roto):
             for i in range(count if closed[shape.name] else count - 1):
                 a, b = vertices[i], vertices[(i + 1) % count]
                 segments.append([[round(n, 3) for n in (a[0], a[4], b[0], b[2])], [round(n, 3) for n in (a[1], a[5], b[1], b[3])]])
-            if was_seen and len(old['segments']) == len(segments) and distance(old['segments'], segments) < SHAPE_PIXELS:
+            if was_seen and len(old['segments']) == len(segments) and distance(old['segments'], segments) < tolerance + SHAPE_PIXELS:
                 continue
             frame['shapes'][shape.name] = dict(old or {}, origin='artist', segments=segments)
             frame['shapes'][shape.name].pop('visible', None)
@@ -370,33 +491,32 @@ def write_document(path, doc):
     os.replace(path + '.tmp', path)
 
 
-def tracks_name(settings):
-    return settings['name'] + '_tracks'
+def node_named(name):
+    node = nuke.toNode(name)
+    if node is None:
+        raise RuntimeError('there is no node %s; press Find first' % name)
+    return node
+
+
+def corrected(node, shapes_too):
+    """Puts what was changed in the nodes into the document: (settings, points, shapes)."""
+    settings = settings_of(node)
+    doc = read_document(settings['document'])
+    points = correct_points(doc, node_named(settings['name'] + '_tracks'), settings['confidence'])
+    roto = nuke.toNode(settings['name'] + '_shapes') if shapes_too else None
+    shapes = correct_shapes(doc, roto, settings['tolerance']) if roto is not None else 0
+    write_document(settings['document'], doc)
+    return settings, points, shapes
 
 
 def shapes_from_trackers(node):
     """The Shapes-from-trackers button: the fixed tracks go into the document, which draws its shapes through them again."""
-    try:
-        settings = settings_of(node)
-        doc = read_document(settings['document'])
-        correct_points(doc, node_named(tracks_name(settings)), settings['confidence'])
-        write_document(settings['document'], doc)
-        return start(dict(settings, tracker=False, roto=True), draw_shapes)
-    except (RuntimeError, OSError, ValueError) as error:
-        nuke.message(str(error))
+    settings, _, _ = corrected(node, False)
+    return start(settings, draw_shapes, 'drawing shapes', lambda made: make_nodes(settings, made))
 
 
 def send_corrections(node):
     """The Send-corrections button: tracks and shapes go into the document, and into annotation files to train on."""
-    try:
-        settings = settings_of(node)
-        doc = read_document(settings['document'])
-        points = correct_points(doc, node_named(tracks_name(settings)), settings['confidence'])
-        roto = nuke.toNode(settings['name'] + '_shapes')
-        shapes = correct_shapes(doc, roto) if roto is not None else 0
-        write_document(settings['document'], doc)
-        call(['export', settings['document'], '--to', 'json', '-o',
-              os.path.join(settings['folder'], 'revec_shapes-%s-frame####.json' % settings['stem'])])
-        nuke.message('%s: %d points and %d shapes are now an artist\'s' % (settings['document'], points, shapes))
-    except (RuntimeError, OSError, ValueError) as error:
-        nuke.message(str(error))
+    settings, points, shapes = corrected(node, True)
+    text = '%s: %d points and %d shapes are now an artist\'s' % (settings['document'], points, shapes)
+    return start(settings, export_annotations, 'writing annotation files', lambda made: nuke.message(text))

@@ -44,7 +44,10 @@ _open_undo = []
 
 class Undo(Strict):
     def begin(self, name=''):
-        _open_undo.append(name)
+        main_thread('Undo.begin')
+        if _open_undo:
+            fail('an undo group inside an undo group')
+        _open_undo.append(str(name))
 
     def end(self):
         if not _open_undo:
@@ -57,11 +60,17 @@ def main_thread(what):
         fail('%s off the main thread' % what)
 
 
+STARTLINE = 0x1000
+
+
 class Knob(Strict):
-    _fields = ('_name', '_label', '_value', '_visible')
+    _fields = ('_name', '_label', '_value', '_visible', '_tooltip')
 
     def __init__(self, name, label=''):
-        self._name, self._label, self._value, self._visible = str(name), label, None, True
+        main_thread('making a knob')
+        if not isinstance(name, str) or not isinstance(label, str):
+            fail('%s(%r, %r): expected strings' % (type(self).__name__, name, label))
+        self._name, self._label, self._value, self._visible, self._tooltip = name, label, None, True, ''
 
     def name(self):
         return self._name
@@ -79,6 +88,13 @@ class Knob(Strict):
 
     def setVisible(self, visible):
         self._visible = bool(visible)
+
+    def setTooltip(self, text):
+        self._tooltip = text if isinstance(text, str) else fail('setTooltip(%r)' % (text,))
+
+    def setFlag(self, flag):
+        if flag != STARTLINE:
+            fail('setFlag(%r)' % (flag,))
 
 
 class Tab_Knob(Knob):
@@ -127,11 +143,19 @@ class Enumeration_Knob(Knob):
 
     def __init__(self, name, label, items):
         Knob.__init__(self, name, label)
-        self._items = [str(item) for item in items]
+        self.setValues(items)
         self._value = self._items[0]
 
+    def values(self):
+        return list(self._items)
+
+    def setValues(self, items):
+        if not isinstance(items, list) or not items or not all(isinstance(item, str) for item in items):
+            fail('setValues(%r): expected a list of strings' % (items,))
+        self._items = list(items)
+
     def _checked(self, value):
-        if isinstance(value, int):
+        if type(value) is int:
             return self._items[value]
         return value if value in self._items else fail('%r is none of %r' % (value, self._items))
 
@@ -164,12 +188,18 @@ class PyScript_Knob(Knob):
 
 
 class TracksKnob(Knob):
-    """Tracker4's table: the columns of all tracks, one after another."""
+    """Tracker4's table: the columns of all tracks, one after another; its value: their names."""
     _fields = ('_columns',)
 
-    def __init__(self, columns):
+    def __init__(self, columns, names):
         Knob.__init__(self, 'tracks')
-        self._columns = columns
+        self._columns, self._value = columns, names
+
+    def toScript(self):
+        """As in a .nk file; columns that roto does not read are left empty."""
+        main_thread('toScript')
+        rows = ' '.join('{ {curve} "%s" {curve} {curve}%s }' % (name, ' {}' * 27) for name in self._value)
+        return '{ { 1 31 %d } { %s} { %s } }' % (len(self._value), '{ 2 1 0 column column 1 } ' * 31, rows)
 
     def _curve(self, index):
         if not 0 <= index < len(self._columns) or self._columns[index] is None:
@@ -185,17 +215,35 @@ class TracksKnob(Knob):
         self._curve(index).addKey(number(time), number(value))
 
 
+class Format(Strict):
+    _fields = ('_size',)
+
+    def __init__(self, width, height):
+        self._size = (width, height)
+
+    def width(self):
+        return self._size[0]
+
+    def height(self):
+        return self._size[1]
+
+
 class Node(Strict):
-    _fields = ('_class', '_name', '_knobs', '_inputs', '_size', '_range')
+    _fields = ('_class', '_name', '_knobs', '_inputs', '_size', '_range', '_nodes', '_selected', '_place')
+    _most_inputs = {'Read': 0, 'Input': 0, 'NoOp': 1, 'Dot': 1, 'Output': 1, 'Tracker4': 1, 'Roto': 4, 'RotoPaint': 4}
 
     def __init__(self, kind):
         main_thread('making a node')
-        self._class, self._name, self._knobs, self._inputs = kind, kind + '1', {}, {}
-        self._size, self._range = (0, 0), (1, 1)
+        self._class, self._name, self._knobs, self._inputs, self._nodes = kind, '', {}, {}, []
+        self._size, self._range, self._selected, self._place = (0, 0), (1, 1), False, (0, 0)
+        _open_groups[-1].append(self)
+        self.setName(kind + '1')
         if kind in ('Roto', 'RotoPaint'):
             self._knobs['curves'] = rotopaint.CurveKnob('curves', self)
         if kind == 'Read':
             self._knobs['file'] = File_Knob('file')
+        if kind == 'Input':
+            self._knobs['number'] = Double_Knob('number')
 
     def Class(self):
         return self._class
@@ -204,19 +252,54 @@ class Node(Strict):
         return self._name
 
     def setName(self, name):
-        self._name = str(name)
+        """A name that another node of the group has gets a number."""
+        main_thread('setName')
+        if not isinstance(name, str) or not re.match(r'[A-Za-z_]\w*$', name):
+            fail('setName(%r)' % (name,))
+        taken = {node._name for node in _open_groups[-1] if node is not self}
+        stem, number = name.rstrip('0123456789'), 1
+        while name in taken:
+            name, number = '%s%d' % (stem, number), number + 1
+        self._name = name
 
     def input(self, index):
+        main_thread('input')
         return self._inputs.get(index)
 
     def setInput(self, index, node):
+        """Nuke answers False where there is no such input, and goes on: an error all the same."""
+        main_thread('setInput')
+        most = sum(n._class == 'Input' for n in self._nodes) if self._class == 'Group' else self._most_inputs[self._class]
+        if type(index) is not int or not 0 <= index < most or not (node is None or isinstance(node, Node)):
+            fail('%s.setInput(%r, %r): it has %d inputs' % (self._class, index, node, most))
         self._inputs[index] = node
 
-    def width(self):
-        return self._size[0]
+    def format(self):
+        return Format(*self._size)
 
-    def height(self):
-        return self._size[1]
+    def setSelected(self, selected):
+        self._selected = bool(selected)
+
+    def xpos(self):
+        return self._place[0]
+
+    def ypos(self):
+        return self._place[1]
+
+    def setXYpos(self, x, y):
+        if type(x) is not int or type(y) is not int:
+            fail('setXYpos(%r, %r): expected whole numbers' % (x, y))
+        self._place = (x, y)
+
+    def begin(self):
+        if self._class != 'Group':
+            fail('%s.begin' % self._class)
+        _open_groups.append(self._nodes)
+
+    def end(self):
+        if _open_groups[-1] is not self._nodes:
+            fail('end without begin')
+        _open_groups.pop()
 
     def firstFrame(self):
         return self._range[0]
@@ -237,13 +320,24 @@ class Node(Strict):
 
 
 all_nodes = []
+_open_groups = [all_nodes]  # where new nodes land
 
 
 def createNode(kind):
-    if kind not in ('NoOp', 'Roto', 'Read', 'Dot'):
+    if kind not in ('Group', 'NoOp', 'Roto', 'Read', 'Dot', 'Input', 'Output'):
         fail('createNode(%r)' % kind)
-    all_nodes.append(Node(kind))
-    return all_nodes[-1]
+    return Node(kind)
+
+
+def selectedNodes():
+    main_thread('selectedNodes')
+    return [node for node in all_nodes if node._selected]
+
+
+def filename(node):
+    """Evaluated, but for the number of the frame."""
+    main_thread('filename')
+    return node['file'].value().replace('[value root.shot]', 'shot0') or None
 
 
 class _Nodes(Strict):
@@ -270,8 +364,11 @@ def nodePaste(path):
     if words[0] != 'Tracker4':
         fail('nodePaste of %s' % words[0])
     body = check.words_of(words[1])
-    columns = []
+    columns, names = [], []
+    for node in selectedNodes():
+        fail('nodePaste would connect to the selected %s' % node.name())
     for row in check.words_of(check.words_of(body[body.index('tracks') + 1])[2]):
+        names.append(check.words_of(row)[1])
         for column in check.words_of(row):
             curve = None
             if column.startswith('curve'):
@@ -279,10 +376,11 @@ def nodePaste(path):
                 for frame, value in check.nk_curve(column).items():
                     curve.addKey(frame, value)
             columns.append(curve)
-    all_nodes.append(Node('Tracker4'))
-    all_nodes[-1]._knobs['tracks'] = TracksKnob(columns)
-    all_nodes[-1].setName(body[body.index('name') + 1])
-    return all_nodes[-1]
+    node = Node('Tracker4')
+    node._knobs['tracks'] = TracksKnob(columns, names)
+    node.setName(body[body.index('name') + 1])
+    node.setSelected(True)
+    return node
 
 
 class FrameRanges(Strict):

@@ -37,6 +37,7 @@ class AnimCurve(Strict):
         self.constantValue = 0.0
 
     def addKey(self, time, value):
+        number(time)
         for key in self._keys:
             if key.time == time:
                 key.value = number(value)
