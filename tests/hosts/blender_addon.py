@@ -111,7 +111,7 @@ names = [shape['name'] for shape in doc['template']['shapes']]
 check([layer.name for layer in mask.layers] == names, 'layers %s' % [layer.name for layer in mask.layers])
 offset = clip.frame_start - first
 before = open(document).read()
-check(addon.write_back(mask, scene, os.path.join(work, 'unchanged.roto.json')) == (0, 0), 'nothing was changed, nothing is an artist\'s')
+check(addon.send(document, scene) == (0, 0), 'nothing was changed, nothing is an artist\'s')
 check(open(document).read() == before, 'the document is as it was')
 
 shutil.copy(document, os.path.join(work, 'drawn.roto.json'))  # what the pictures below are compared with
@@ -122,7 +122,18 @@ last = doc['frames'][-1]['frame']
 os.makedirs(os.path.join(work, 'run'))
 render_blender.render(mask, width, height, 8, os.path.join(work, 'run'), [first + offset, last + offset])
 
-# An artist moves the left eye in one frame by 3 pixels to the right and 2 up, and hides the right eye in another.
+# Somebody mends the document elsewhere, after tracks and mask were made of it.
+elsewhere = json.loads(before)
+elsewhere['frames'][1]['points'][0].update(x=11.0, y=13.0, origin='artist')
+json.dump(elsewhere, open(document, 'w'))
+before = open(document).read()
+
+# An artist moves a track by 2 pixels, switches one off, moves the left eye in one frame by 3 pixels to the right and 2 up, and hides
+# the right eye in another.
+landmarks = [landmark['name'] for landmark in doc['template']['landmarks']]
+marker = clip.tracking.tracks[landmarks[12]].markers.find_frame(3)
+marker.co = (marker.co[0] + 2 / width, marker.co[1])
+clip.tracking.tracks[landmarks[13]].markers.find_frame(3).mute = True
 scene.frame_set(first + 4 + offset)
 for other in mask.layers:
     other.hide = other.hide_select = other.name != 'left_eye'
@@ -150,7 +161,13 @@ check(result == {'FINISHED'}, 'write back: %s' % error)
 old, new = json.loads(before), json.load(open(document))
 by_artist = 0
 for was, now in zip(old['frames'], new['frames']):
-    check(was['points'] == now['points'], 'points stay as they were')
+    for i, (p, q) in enumerate(zip(was['points'], now['points'])):
+        if (now['frame'], i) == (first + 2, 12):
+            check(abs(q['x'] - p['x'] - 2) < 0.01 and abs(q['y'] - p['y']) < 0.01 and q['origin'] == 'artist', 'the moved track: %s' % q)
+        elif (now['frame'], i) == (first + 2, 13):
+            check(q['visible'] is False and q['origin'] == 'artist' and q['x'] == p['x'], 'the track that was switched off: %s' % q)
+        else:
+            check(p == q, 'point %d of frame %d stays, also as it was mended elsewhere' % (i, now['frame']))
     for shape in names:
         changed = was['shapes'].get(shape) != now['shapes'].get(shape)
         expected = (shape == 'left_eye' and now['frame'] == first + 4) or (shape == 'right_eye' and now['frame'] == first + 7)
@@ -167,6 +184,26 @@ for a, b in zip(moved['segments'], source['segments']):
         check(abs(a[0][k] - b[0][k]) < 0.25 and abs(a[1][k] - b[1][k]) < 0.25, 'handles stay: %s -> %s' % (b, a))
 hidden = new['frames'][7]['shapes']['right_eye']
 check(hidden.get('visible') is False and hidden['origin'] == 'artist', 'the hidden eye is hidden: %s' % hidden)
+
+# Shapes from tracks: an artist's work stays; the shape on the moved landmark follows it.  Then a whole run, which keeps it too.
+for operator in (bpy.ops.roto.shapes, bpy.ops.roto.run):
+    result, error = call(operator)
+    check(result == {'FINISHED'}, '%s: %s' % (operator, error))
+    again = json.load(open(document))
+    for frame, i in ((1, 0), (2, 12), (2, 13)):
+        p, q = new['frames'][frame]['points'][i], again['frames'][frame]['points'][i]
+        check(q['origin'] == 'artist' and (q['x'], q['y'], q.get('visible')) == (p['x'], p['y'], p.get('visible')), 'it stays: %s' % q)
+    kept = again['frames'][4]['shapes']['left_eye']
+    check(kept['origin'] == 'artist' and kept['segments'] == moved['segments'], 'the moved eye stays')
+    check(again['frames'][7]['shapes']['right_eye'].get('visible') is False, 'the hidden eye stays hidden')
+    check(clip.tracking.tracks[landmarks[13]].markers.find_frame(3).mute, 'the track is off')
+# What was changed and not sent is not lost by a run.
+marker = clip.tracking.tracks[landmarks[20]].markers.find_frame(6)
+marker.co = (marker.co[0], marker.co[1] + 4 / height)
+wanted = again['frames'][5]['points'][20]['y'] - 4
+call(bpy.ops.roto.run)
+q = json.load(open(document))['frames'][5]['points'][20]
+check(q['origin'] == 'artist' and abs(q['y'] - wanted) < 0.01, 'sent before the run: %s' % q)
 
 bpy.ops.preferences.addon_disable(module=name)
 print('blender_addon: %d passed, %d failed, 0 skipped' % (passed, failed))

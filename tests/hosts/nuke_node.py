@@ -220,7 +220,23 @@ node['tolerance'].setValue(1.5)
 settings = feature_detect.settings_of(node)
 feature_detect.make_nodes(settings, feature_detect.export(settings))
 doc = json.load(open(document))
-check(feature_detect.correct_shapes(doc, nuke.toNode('FeatureDetect1_shapes'), 1.5) == 0, 'key reduction is no correction')
+check(feature_detect.moved_shapes(doc, nuke.toNode('FeatureDetect1_shapes'), 1.5) == [], 'key reduction is no correction')
+
+# Somebody mends the document elsewhere after the nodes were made: what is sent from them leaves that alone.
+settings['tracker'] = True
+feature_detect.make_nodes(settings, feature_detect.export(settings))
+tracker = nuke.toNode('FeatureDetect1_tracks')
+doc['frames'][0]['points'][3].update(x=12.5, y=34.5, origin='artist')
+doc['frames'][1]['shapes']['left_eye'].update(visible=False, origin='artist')
+json.dump(doc, open(document, 'w'))
+tracker['tracks'].setValueAt(doc['frames'][0]['points'][9]['x'] - 3, 1001, 31 * 9 + 2)
+press('send')
+says('1 points and 0 shapes', 'send after the document was mended elsewhere')
+mended = json.load(open(document))
+check(mended['frames'][0]['points'][3]['x'] == 12.5 and mended['frames'][1]['shapes']['left_eye']['visible'] is False, 'what was mended elsewhere stays')
+check(abs(mended['frames'][0]['points'][9]['x'] - doc['frames'][0]['points'][9]['x'] + 3) < 0.01, 'and what was sent is there')
+press('send')
+says('0 points and 0 shapes', 'sent once')
 
 # The crop box, without a garbage matte; a crop off the plate fails in the program's words.
 node.setInput(1, None)

@@ -2,8 +2,9 @@
 
 In the sidebar of the Movie Clip and Image editors: choose plate and model, give a rough crop by hand or from a mask, run.
 Landmarks become tracks of the clip, shapes become a mask whose layers are keyed frame by frame and hide where a shape is hidden.
-What an artist changes in that mask goes back into the roto document, marked as an artist's, where no later run overwrites it and
-training finds it.
+What an artist changes in tracks and mask goes back into the roto document, marked as an artist's, where no later run overwrites it
+and training finds it: when it is sent, and by itself before a run or load would make tracks and mask anew.  It is what differs from
+the document as it was when they were made, so what others mended meanwhile stays.
 
 The work is done by the program `roto` in a process of its own; Blender stays usable, Esc stops it.  The program's error text is
 shown as it is.  What is made of a document is written by `roto export --to blender`, so it is the same as without the add-on."""
@@ -29,7 +30,8 @@ import threading
 
 import bpy
 
-ARTIST_PIXELS = 0.25  # a shape that is further than this from the document was changed by hand; key reduction stays below
+POINT_PIXELS = 0.05  # a track that is further than this from what was made was moved by hand
+SHAPE_PIXELS = 0.15  # the same of a shape, besides what key reduction may have moved it by
 
 
 # ------------------------------------------------------------------ the program
@@ -91,8 +93,17 @@ def read_document(path):
         return json.load(file)
 
 
-def add_tracks(clip, doc):
+def keep_base(document, what):
+    """A copy of the document as it is while tracks or mask are made of it; returns its path."""
+    base = '%s.blender_%s' % (document, what)
+    shutil.copyfile(document, base)
+    return base
+
+
+def add_tracks(clip, document):
     """A track of the clip for each landmark; its marker is disabled where the landmark is hidden."""
+    clip['roto_document'], clip['roto_base'] = document, keep_base(document, 'tracks')
+    doc = read_document(document)
     width, height, first = doc['plate']['width'], doc['plate']['height'], doc['frames'][0]['frame']
     for index, landmark in enumerate(doc['template']['landmarks']):
         old = clip.tracking.tracks.get(landmark['name'])
@@ -106,12 +117,13 @@ def add_tracks(clip, doc):
 
 def make_mask(document, clip, tolerance):
     """The document's shapes as a mask, in place of an older one of the same document."""
-    doc = read_document(document)
+    base = keep_base(document, 'mask')
+    doc = read_document(base)
     name = 'roto ' + os.path.basename(document).replace('.roto.json', '')
     folder = tempfile.mkdtemp(prefix='roto')
     try:
         script = os.path.join(folder, 'mask.py')
-        Job('export', document, '--to', 'blender', '-o', script, '--tolerance', tolerance).finish()
+        Job('export', base, '--to', 'blender', '-o', script, '--tolerance', tolerance).finish()
         module = runpy.run_path(script)
     finally:
         shutil.rmtree(folder)
@@ -122,7 +134,8 @@ def make_mask(document, clip, tolerance):
         old.user_remap(mask)
         bpy.data.masks.remove(old)
     mask.name = name
-    mask['roto_document'], mask['roto_offset'] = document, offset
+    mask['roto_document'], mask['roto_base'] = document, base
+    mask['roto_offset'], mask['roto_tolerance'] = offset, tolerance
     return mask
 
 
@@ -171,56 +184,100 @@ def apart(a, b, closed):
     return worst
 
 
-def to_shape(vertices, closed, old):
+def to_shape(vertices, closed):
     count = len(vertices)
     segments = []
     for i in range(count if closed else count - 1):
         a, b = vertices[i], vertices[(i + 1) % count]
         segments.append([[round(n, 3) for n in (a[0], a[4], b[0], b[2])], [round(n, 3) for n in (a[1], a[5], b[1], b[3])]])
-    shape = {'origin': 'artist'}
+    shape = {'segments': segments}
     if any(v[6] for v in vertices):
         shape['feather'] = [round(v[6], 3) for v in vertices]
-    if old.get('width'):
-        shape['width'] = old['width']
-    shape['segments'] = segments
     return shape
 
 
-def write_back(mask, scene, path=None):
-    """Puts what an artist changed into the document; returns how many shapes of how many frames."""
-    document = mask.get('roto_document')
-    if not document:
-        raise RuntimeError("mask '%s' was not made by roto" % mask.name)
-    doc, offset, now = read_document(document), mask.get('roto_offset', 0), scene.frame_current
-    turned = json.loads(mask.get('roto_turned', '[]'))
-    closed = {shape['name']: shape.get('closed', True) for shape in doc['template']['shapes']}
-    shapes, frames = 0, set()
+def moved_points(clip, base):
+    """[(frame, index, what is to be set)] of tracks that an artist moved, or switched off or on."""
+    width, height, first = base['plate']['width'], base['plate']['height'], base['frames'][0]['frame']
+    moved = []
+    for index, landmark in enumerate(base['template']['landmarks']):
+        track = clip.tracking.tracks.get(landmark['name'])
+        for frame in base['frames'] if track else []:
+            point, marker = frame['points'][index], track.markers.find_frame(frame['frame'] - first + 1)
+            if marker is None:
+                continue
+            x, y, was_seen = marker.co[0] * width, (1 - marker.co[1]) * height, point.get('visible', True)
+            if not marker.mute and (not was_seen or math.hypot(x - point['x'], y - point['y']) > POINT_PIXELS):
+                moved.append((frame['frame'], index, {'x': round(x, 3), 'y': round(y, 3), 'visible': True}))
+            elif marker.mute and was_seen:
+                moved.append((frame['frame'], index, {'visible': False}))
+    return moved
+
+
+def moved_shapes(mask, scene, base):
+    """[(frame, name, what is to be set)] of shapes that an artist changed or hid."""
+    offset, now, moved = mask.get('roto_offset', 0), scene.frame_current, []
+    turned, slack = json.loads(mask.get('roto_turned', '[]')), mask.get('roto_tolerance', 0) + SHAPE_PIXELS
+    closed = {shape['name']: shape.get('closed', True) for shape in base['template']['shapes']}
     try:
-        for frame in doc['frames']:
+        for frame in base['frames']:
             scene.frame_set(frame['frame'] + offset)
             for layer in mask.layers:
                 if layer.name not in closed or not layer.splines:
                     continue
-                old = frame.setdefault('shapes', {}).get(layer.name, {})
+                old = frame.get('shapes', {}).get(layer.name, {})
                 was_seen, seen = bool(old) and old.get('visible', True), layer.alpha > 0.5
-                if not seen and not was_seen:
-                    continue
-                if not seen:
-                    old.update(visible=False, origin='artist')
-                else:
-                    vertices = layer_vertices(mask, layer, doc, layer.name in turned)
-                    if was_seen and apart(vertices, document_vertices(old, closed[layer.name]), closed[layer.name]) < ARTIST_PIXELS:
-                        continue
-                    frame['shapes'][layer.name] = to_shape(vertices, closed[layer.name], old)
-                shapes += 1
-                frames.add(frame['frame'])
+                if seen:
+                    vertices = layer_vertices(mask, layer, base, layer.name in turned)
+                    if not was_seen or apart(vertices, document_vertices(old, closed[layer.name]), closed[layer.name]) > slack:
+                        moved.append((frame['frame'], layer.name, dict(to_shape(vertices, closed[layer.name]), visible=True)))
+                elif was_seen:
+                    moved.append((frame['frame'], layer.name, {'visible': False}))
     finally:
         scene.frame_set(now)
-    path = path or document
+    return moved
+
+
+def put_into(path, points, shapes):
+    """Makes what was moved an artist's in a document; frames that it does not have are left out."""
+    doc = read_document(path)
+    frames = {frame['frame']: frame for frame in doc['frames']}
+    for frame, index, values in points:
+        if frame in frames:
+            point = frames[frame]['points'][index]
+            point.update(values, confidence=1, error=0, origin='artist')
+            if point['visible']:
+                del point['visible']
+    for frame, name, values in shapes:
+        there = frames.get(frame, {}).setdefault('shapes', {})
+        if frame in frames and (name in there or 'segments' in values):
+            shape = there.setdefault(name, {})
+            if 'segments' in values:
+                shape.pop('feather', None)
+            shape.update(values, origin='artist')
+            if shape['visible']:
+                del shape['visible']
     with open(path + '.tmp', 'w', encoding='utf-8') as file:
         json.dump(doc, file, indent=1)
     os.replace(path + '.tmp', path)
-    return shapes, len(frames)
+
+
+def send(document, scene):
+    """Puts what an artist changed in the tracks and the mask of a document into it; returns how many points and shapes."""
+    points = shapes = 0
+    for clip in bpy.data.movieclips:
+        if clip.get('roto_document') == document:
+            moved = moved_points(clip, read_document(clip['roto_base']))
+            for path in (document, clip['roto_base']) if moved else ():
+                put_into(path, moved, [])
+            points += len(moved)
+    for mask in bpy.data.masks:
+        if mask.get('roto_document') == document:
+            moved = moved_shapes(mask, scene, read_document(mask['roto_base']))
+            for path in (document, mask['roto_base']) if moved else ():
+                put_into(path, [], moved)
+            shapes += len(moved)
+    return points, shapes
 
 
 def mask_box(mask, width, height):
@@ -260,6 +317,8 @@ class RotoSettings(bpy.types.PropertyGroup):
     document: bpy.props.StringProperty(name='Document', subtype='FILE_PATH', description='The .roto.json to write and to read')
     tolerance: bpy.props.FloatProperty(name='Tolerance', default=0.1, min=0, max=10,
                                        description='Pixels a shape may move by for fewer keys; 0: a key in every frame')
+    smoothing: bpy.props.EnumProperty(name='Smoothing', items=[
+        ('full', 'Full', 'Looks both ways in time'), ('causal', 'Causal', 'Looks only back'), ('off', 'Off', 'As found')])
     tracks: bpy.props.BoolProperty(name='Landmarks as tracks', default=True)
     percent: bpy.props.IntProperty(name='Progress', subtype='PERCENTAGE', min=0, max=100)
 
@@ -284,13 +343,18 @@ def plate_of(context, settings):
     return path
 
 
-def run_arguments(context, settings):
+def model_of(settings):
     model = settings.model if settings.known_model == 'FILE' else settings.known_model
     if not model:
         raise RuntimeError('no model: choose a .roto file')
+    return bpy.path.abspath(model)
+
+
+def run_arguments(context, settings):
+    model = model_of(settings)
     if not settings.document:
         raise RuntimeError('no document: give the .roto.json to write')
-    arguments = ['run', plate_of(context, settings), '--model', bpy.path.abspath(model), '--smooth', 'full', '-o',
+    arguments = ['run', plate_of(context, settings), '--model', model, '--smooth', settings.smoothing, '-o',
                  bpy.path.abspath(settings.document)]
     if settings.crop_file:
         arguments += ['--crops', bpy.path.abspath(settings.crop_file)]
@@ -321,14 +385,14 @@ class ROTO_OT_crop(bpy.types.Operator):
         return {'FINISHED'}
 
 
-class ROTO_OT_run(bpy.types.Operator):
-    """Finds landmarks and shapes in the plate; Esc stops it"""
-    bl_idname, bl_label = 'roto.run', 'Run'
+class ProgramOperator:
+    """Runs the program, then loads its document; arguments() says what it is to do."""
 
     def start(self, context):
-        settings = context.scene.roto
-        self.clip = clip_of(context)
-        self.job = Job(*run_arguments(context, settings))
+        document = bpy.path.abspath(context.scene.roto.document)
+        if os.path.exists(document):
+            send(document, context.scene)  # before tracks and mask are made anew
+        self.job = Job(*self.arguments(context))
 
     def done(self, context):
         try:
@@ -343,7 +407,7 @@ class ROTO_OT_run(bpy.types.Operator):
     def execute(self, context):
         try:
             self.start(context)
-        except RuntimeError as error:
+        except (RuntimeError, OSError, ValueError, KeyError) as error:
             self.report({'ERROR'}, str(error))
             return {'CANCELLED'}
         return self.done(context)
@@ -351,7 +415,7 @@ class ROTO_OT_run(bpy.types.Operator):
     def invoke(self, context, event):
         try:
             self.start(context)
-        except RuntimeError as error:
+        except (RuntimeError, OSError, ValueError, KeyError) as error:
             self.report({'ERROR'}, str(error))
             return {'CANCELLED'}
         self.timer = context.window_manager.event_timer_add(0.2, window=context.window)
@@ -373,6 +437,22 @@ class ROTO_OT_run(bpy.types.Operator):
         return self.done(context)
 
 
+class ROTO_OT_run(ProgramOperator, bpy.types.Operator):
+    """Finds landmarks and shapes in the plate; Esc stops it"""
+    bl_idname, bl_label = 'roto.run', 'Find'
+
+    def arguments(self, context):
+        return run_arguments(context, context.scene.roto)
+
+
+class ROTO_OT_shapes(ProgramOperator, bpy.types.Operator):
+    """Draws the shapes anew through the tracks you fixed, and finds nothing"""
+    bl_idname, bl_label = 'roto.shapes', 'Shapes from tracks'
+
+    def arguments(self, context):
+        return ['shapes', bpy.path.abspath(context.scene.roto.document), '--model', model_of(context.scene.roto)]
+
+
 class ROTO_OT_load(bpy.types.Operator):
     """Makes a mask of the document's shapes, and tracks of its landmarks"""
     bl_idname, bl_label, bl_options = 'roto.load', 'Load document', {'REGISTER', 'UNDO'}
@@ -383,8 +463,9 @@ class ROTO_OT_load(bpy.types.Operator):
         try:
             doc = read_document(path)
             made = []
+            send(path, context.scene)
             if clip and settings.tracks:
-                made.append('%d tracks' % add_tracks(clip, doc))
+                made.append('%d tracks' % add_tracks(clip, path))
             if any(frame.get('shapes') for frame in doc['frames']):
                 mask = make_mask(path, clip, settings.tolerance)
                 if hasattr(context.space_data, 'mask'):
@@ -401,21 +482,20 @@ class ROTO_OT_load(bpy.types.Operator):
 
 
 class ROTO_OT_write_back(bpy.types.Operator):
-    """Puts the shapes changed by hand into the document, as an artist's"""
+    """Puts the tracks and shapes changed by hand into the document, as an artist's"""
     bl_idname, bl_label = 'roto.write_back', 'Send corrections'
 
     def execute(self, context):
         settings = context.scene.roto
         path = bpy.path.abspath(settings.document)
-        masks = [mask for mask in bpy.data.masks if mask.get('roto_document') == path]
         try:
-            if not masks:
-                raise RuntimeError('%s: there is no mask of this document' % path)
-            shapes, frames = write_back(masks[0], context.scene)
+            if not any(made.get('roto_document') == path for made in (*bpy.data.masks, *bpy.data.movieclips)):
+                raise RuntimeError('%s: there are no tracks and no mask of this document' % path)
+            points, shapes = send(path, context.scene)
         except (RuntimeError, OSError, ValueError, KeyError) as error:
             self.report({'ERROR'}, str(error))
             return {'CANCELLED'}
-        self.report({'INFO'}, '%s: %d shapes in %d frames are now an artist\'s' % (path, shapes, frames))
+        self.report({'INFO'}, '%s: %d points and %d shapes are now an artist\'s' % (path, points, shapes))
         return {'FINISHED'}
 
 
@@ -433,11 +513,12 @@ class RotoPanel:
         row = layout.row(align=True)
         row.prop(settings, 'crop_mask')
         row.operator('roto.crop', text='', icon='CHECKMARK')
-        for name in ('crop_file', 'frames', 'document', 'tolerance', 'tracks'):
+        for name in ('crop_file', 'frames', 'document', 'smoothing', 'tolerance', 'tracks'):
             layout.prop(settings, name)
         if settings.percent:
             layout.prop(settings, 'percent', slider=True)
         layout.operator('roto.run', icon='PLAY')
+        layout.operator('roto.shapes', icon='MOD_CURVE')
         layout.operator('roto.load', icon='IMPORT')
         layout.operator('roto.write_back', icon='EXPORT')
 
@@ -458,7 +539,7 @@ class RotoPreferences(bpy.types.AddonPreferences):
         self.layout.prop(self, 'program')
 
 
-classes = (RotoSettings, ROTO_OT_crop, ROTO_OT_run, ROTO_OT_load, ROTO_OT_write_back, ROTO_PT_clip, ROTO_PT_image, RotoPreferences)
+classes = (RotoSettings, ROTO_OT_crop, ROTO_OT_run, ROTO_OT_shapes, ROTO_OT_load, ROTO_OT_write_back, ROTO_PT_clip, ROTO_PT_image, RotoPreferences)
 
 
 def register():

@@ -266,19 +266,25 @@ def draw_shapes(settings, *watch):
     return done and export(dict(settings, tracker=False, roto=True))
 
 
+def base_of(settings, what):
+    """Where the document is kept as it was when this node's tracks or shapes were made of it."""
+    return '%s.%s_%s' % (settings['document'], settings['name'], what)
+
+
 def export(settings):
     """{'tracks': text of a .nk, 'shapes': text of a script}, of what is asked for."""
     made, folder = {}, tempfile.mkdtemp(prefix='roto')
-    document = read_document(settings['document'])
     try:
         if settings['tracker']:
-            path = os.path.join(folder, 'tracks.nk')
-            call(['export', settings['document'], '--to', 'nuke-tracker', '-o', path, '--confidence', settings['confidence'],
+            base, path = base_of(settings, 'tracks'), os.path.join(folder, 'tracks.nk')
+            shutil.copyfile(settings['document'], base)
+            call(['export', base, '--to', 'nuke-tracker', '-o', path, '--confidence', settings['confidence'],
                   '--name', settings['name']])
             made['tracks'] = read_text(path)
-        if settings['roto'] and any(frame.get('shapes') for frame in document['frames']):
-            path = os.path.join(folder, 'shapes.py')
-            call(['export', settings['document'], '--to', 'nuke', '-o', path, '--tolerance', settings['tolerance']])
+        if settings['roto'] and any(frame.get('shapes') for frame in read_document(settings['document'])['frames']):
+            base, path = base_of(settings, 'shapes'), os.path.join(folder, 'shapes.py')
+            shutil.copyfile(settings['document'], base)
+            call(['export', base, '--to', 'nuke', '-o', path, '--tolerance', settings['tolerance']])
             made['shapes'] = read_text(path)
         if settings['json']:
             export_annotations(settings)
@@ -376,6 +382,9 @@ def run(node):
 
 
 # ------------------------------------------------------------------ corrections
+#
+# What an artist did in a node is what differs from the document as it was when the node was made.  That alone goes into the document
+# of now, which others may have mended meanwhile, in the review page or elsewhere.
 
 
 def read_document(path):
@@ -419,15 +428,15 @@ def track_rows(tracker):
     return {tcl_words(row)[1]: number for number, row in enumerate(tcl_words(words[2]))}
 
 
-def correct_points(doc, tracker, confidence):
-    """Points whose track was moved, or switched on or off, become an artist's; returns how many."""
-    knob, height, changed = tracker['tracks'], doc['plate']['height'], 0
+def moved_points(base, tracker, confidence):
+    """[(frame, index, what is to be set)] of tracks that were moved, or switched on or off."""
+    knob, height, moved = tracker['tracks'], base['plate']['height'], []
     rows = track_rows(tracker)
-    for index, landmark in enumerate(doc['template']['landmarks']):
+    for index, landmark in enumerate(base['template']['landmarks']):
         if landmark['name'] not in rows:
             continue
         first = TRACK_COLUMNS * rows[landmark['name']]
-        for frame in doc['frames']:
+        for frame in base['frames']:
             point, now = frame['points'][index], frame['frame']
             was_on = point.get('visible', True) and point.get('confidence', 1) >= confidence
             is_on = knob.getValueAt(now, first) > 0.5
@@ -435,28 +444,23 @@ def correct_points(doc, tracker, confidence):
                 continue
             x, y = knob.getValueAt(now, first + TRACK_X), height - knob.getValueAt(now, first + TRACK_Y)
             if is_on and (not was_on or math.hypot(x - point['x'], y - point['y']) > ARTIST_PIXELS):
-                point.update(x=round(x, 3), y=round(y, 3), confidence=1, error=0, origin='artist')
-                point.pop('visible', None)
-                changed += 1
+                moved.append((now, index, {'x': round(x, 3), 'y': round(y, 3), 'visible': True}))
             elif not is_on:
-                point.update(visible=False, confidence=1, error=0, origin='artist')
-                changed += 1
-    return changed
+                moved.append((now, index, {'visible': False}))
+    return moved
 
 
-def correct_shapes(doc, roto, tolerance):
-    """Shapes that were moved or hidden become an artist's; returns how many.  `tolerance`: that of their keys."""
-    height, changed = doc['plate']['height'], 0
-    closed = {shape['name']: shape.get('closed', True) for shape in doc['template']['shapes']}
+def moved_shapes(base, roto, tolerance):
+    """[(frame, name, segments, or None where it was hidden)] of shapes that were changed.  `tolerance`: that of their keys."""
+    height, moved = base['plate']['height'], []
+    closed = {shape['name']: shape.get('closed', True) for shape in base['template']['shapes']}
     for shape in shapes_in(roto['curves'].rootLayer):
-        for frame in doc['frames'] if shape.name in closed else []:
-            now = frame['frame']
-            old = frame.setdefault('shapes', {}).get(shape.name)
+        for frame in base['frames'] if shape.name in closed else []:
+            now, old = frame['frame'], frame.get('shapes', {}).get(shape.name)
             was_seen = bool(old) and old.get('visible', True)
             if shape.getAttributes().getValue(now, rp.AnimAttributes.kOpacityAttribute) < 0.5:
                 if was_seen:
-                    old.update(visible=False, origin='artist')
-                    changed += 1
+                    moved.append((now, shape.name, None))
                 continue
             vertices = []
             for p in shape:
@@ -467,12 +471,31 @@ def correct_shapes(doc, roto, tolerance):
             for i in range(count if closed[shape.name] else count - 1):
                 a, b = vertices[i], vertices[(i + 1) % count]
                 segments.append([[round(n, 3) for n in (a[0], a[4], b[0], b[2])], [round(n, 3) for n in (a[1], a[5], b[1], b[3])]])
-            if was_seen and len(old['segments']) == len(segments) and distance(old['segments'], segments) < tolerance + SHAPE_PIXELS:
-                continue
-            frame['shapes'][shape.name] = dict(old or {}, origin='artist', segments=segments)
-            frame['shapes'][shape.name].pop('visible', None)
-            changed += 1
-    return changed
+            same = was_seen and len(old['segments']) == len(segments)
+            if not same or distance(old['segments'], segments) > tolerance + SHAPE_PIXELS:
+                moved.append((now, shape.name, segments))
+    return moved
+
+
+def put_into(doc, points, shapes):
+    """Makes what was moved an artist's; frames that the document has no more are left out."""
+    frames = {frame['frame']: frame for frame in doc['frames']}
+    for frame, index, values in points:
+        if frame in frames:
+            point = frames[frame]['points'][index]
+            point.update(values, confidence=1, error=0, origin='artist')
+            if point['visible']:
+                del point['visible']
+    for frame, name, segments in shapes:
+        there = frames.get(frame, {}).setdefault('shapes', {})
+        if frame in frames and (segments or name in there):
+            shape = there.setdefault(name, {})
+            shape['origin'] = 'artist'
+            if segments is None:
+                shape['visible'] = False
+            else:
+                shape['segments'] = segments
+                shape.pop('visible', None)
 
 
 def distance(a, b):
@@ -501,12 +524,20 @@ def node_named(name):
 def corrected(node, shapes_too):
     """Puts what was changed in the nodes into the document: (settings, points, shapes)."""
     settings = settings_of(node)
+    bases, points, shapes = {}, [], []
+    tracker, roto = node_named(settings['name'] + '_tracks'), nuke.toNode(settings['name'] + '_shapes')
+    bases['tracks'] = read_document(base_of(settings, 'tracks'))
+    points = moved_points(bases['tracks'], tracker, settings['confidence'])
+    if shapes_too and roto is not None:
+        bases['shapes'] = read_document(base_of(settings, 'shapes'))
+        shapes = moved_shapes(bases['shapes'], roto, settings['tolerance'])
     doc = read_document(settings['document'])
-    points = correct_points(doc, node_named(settings['name'] + '_tracks'), settings['confidence'])
-    roto = nuke.toNode(settings['name'] + '_shapes') if shapes_too else None
-    shapes = correct_shapes(doc, roto, settings['tolerance']) if roto is not None else 0
+    put_into(doc, points, shapes)
     write_document(settings['document'], doc)
-    return settings, points, shapes
+    for what, base in bases.items():  # sent once
+        put_into(base, points if what == 'tracks' else [], shapes if what == 'shapes' else [])
+        write_document(base_of(settings, what), base)
+    return settings, len(points), len(shapes)
 
 
 def shapes_from_trackers(node):
