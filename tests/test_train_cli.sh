@@ -25,7 +25,7 @@ model=$top/demo/puppet.roto
 
 # What works: the model, its log with a line an epoch, its plot; a bar on a terminal, lines elsewhere.
 expect 0 '6 frames' demo -o shot --frames 6 --size 160x160 --close --seed 77
-expect 0 '^Progress: 100%.*loss [0-9.]+ [0-9.]+ samples/s' $(train shot) --net "$net" --validation shot
+expect 0 '^Progress: 100%  epoch 2 loss [0-9.]+ [0-9.]+ samples/s' $(train shot) --net "$net" --validation shot
 holds out 'shot: 6 frames, 0 not usable'
 holds out 'wrote made.roto .*made.roto.csv and made.roto.png'
 if [ "$(head -n 1 made.roto.csv)" = epoch,learning_rate,loss,validation_nme_percent,validation_mae_px,core_minutes ]; then pass; else
@@ -58,6 +58,7 @@ refuse 2 '--rate' $(train shot) --rate 0
 refuse 2 '--rate expects a number' $(train shot) --rate fast
 refuse 2 'expected .*cosine' $(train shot) --schedule stairs
 refuse 2 "'act gelu': expected relu" $(train shot) --net 'act gelu conv 3 2 8 regress'
+refuse 2 '--net mobile: is none of small' landmarks shot --net mobile -o made.roto
 refuse 2 '--isa sse9' $(train shot) --isa sse9
 refuse 2 "unknown command 'dataset jump'" dataset jump
 refuse 2 '--anchors 5: expected two' eval --model "$model" --data shot --anchors 5

@@ -59,7 +59,7 @@ int image_write_exr(const char *path, const struct exr_channel *channels, size_t
 int image_write(const char *path, const uint8_t *pixels, uint32_t width, uint32_t height, uint32_t channels, char *message);
 
 /* A JPEG in memory, for free(). */
-int image_encode_jpg(const uint8_t *pixels, uint32_t width, uint32_t height, uint32_t channels, int quality, unsigned char **data,
-                     size_t *size, char *message);
+int image_encode_jpg(const uint8_t *pixels, uint32_t width, uint32_t height, uint32_t channels, int quality,
+                     unsigned char **data, size_t *size, char *message);
 
 #endif

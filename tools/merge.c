@@ -35,8 +35,7 @@ int merge_main(int argc, char **argv) {
   char message[MESSAGE_SIZE];
   const cli_option table[] = {
       {"-o", CLI_STRING, &output, "FILE", "the document of the whole shot; an artist's edits in it are kept"},
-      {"--smooth", CLI_STRING, &smooth_name, "MODE",
-       "full, causal, or off (default): as the shards were run"},
+      {"--smooth", CLI_STRING, &smooth_name, "MODE", "full, causal, or off (default): as the shards were run"},
       {"--model", CLI_STRING, &model, "FILE", "draw the shapes of this model anew, through the smoothed points"},
       {"--threads", CLI_INTEGER, &threads, "N", "threads for the optical flow (default: all, or what the farm grants)"},
   };

@@ -195,7 +195,8 @@ void shapes_follow(document *doc, const char *path, const char *model_path) {
     for (size_t k = 0; k < doc->shape_count; ++k)
       behind += doc->frames[t].shapes[k].vertex_count && doc->frames[t].shapes[k].origin != ORIGIN_ARTIST;
   if (behind)
-    fprintf(stderr, "WARNING: %zu shapes are where they were; give --model to have them drawn anew through the points\n", behind);
+    fprintf(stderr, "WARNING: %zu shapes are where they were; give --model to have them drawn anew through the points\n",
+            behind);
 }
 
 int shapes_main(int argc, char **argv) {

@@ -211,17 +211,19 @@ int finetune_main(int argc, char **argv) {
       {"--description", CLI_STRING, &o.description, "TEXT", "description of the model (default: the old one's)"},
       {"--quiet", CLI_FLAG, &o.quiet, NULL, "print nothing but errors and what was measured"},
   };
-  const cli_command command = {"roto-train character --finetune MODEL.roto",
-                               "[DATA...] --from SHOT.roto.json -o SHOT.roto",
-                               "Adapts a character's model to a shot, in a few minutes, from the frames that an artist fixed; with "
-                               "DATA also from annotated shots.  Then run the shot again: what was fixed is kept.",
-                               "roto-train character --finetune puppet.roto --from sh010.roto.json -o sh010.roto",
-                               options,
-                               sizeof options / sizeof *options};
+  const cli_command command = {
+      "roto-train character --finetune MODEL.roto",
+      "[DATA...] --from SHOT.roto.json -o SHOT.roto",
+      "Adapts a character's model to a shot, in a few minutes, from the frames that an artist fixed; with "
+      "DATA also from annotated shots.  Then run the shot again: what was fixed is kept.",
+      "roto-train character --finetune puppet.roto --from sh010.roto.json -o sh010.roto",
+      options,
+      sizeof options / sizeof *options};
   int count = cli_parse(&command, argc, argv);
   if (o.finetune == NULL || o.fixed == NULL) cli_usage(&command, "expected --finetune MODEL.roto and --from SHOT.roto.json");
   if (o.output == NULL) cli_usage(&command, "-o MODEL.roto is missing");
-  if (o.epochs < 1 || o.batch < 1 || !(o.rate > 0)) cli_usage(&command, "--epochs and --batch must be at least 1, --rate positive");
+  if (o.epochs < 1 || o.batch < 1 || !(o.rate > 0))
+    cli_usage(&command, "--epochs and --batch must be at least 1, --rate positive");
   o.data = argv;
   o.data_count = (size_t)count;
 

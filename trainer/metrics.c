@@ -16,7 +16,8 @@ typedef struct changes {
   size_t count, held_count;
 } changes;
 
-static void add_changes(const frame *a, const frame *b, const float *pa, const float *pb, uint32_t points, double unit, changes *c) {
+static void add_changes(const frame *a, const frame *b, const float *pa, const float *pb, uint32_t points, double unit,
+                        changes *c) {
   for (uint32_t p = 0; p < points; p++) {
     if (!a->valid[p] || !b->valid[p]) continue;
     double true_way[2], way[2], change = 0, length = 0, product = 0;
@@ -159,7 +160,8 @@ void metrics_print(FILE *out, const metrics *m, const shape_metrics *shapes) {
           m->anchors[0], m->anchors[1], m->fr10_percent);
   fprintf(out, "MAE       %.3f px total (|dx|+|dy|, summed over the parts:", m->mae_total_px);
   for (uint32_t k = 0; k < m->part_count; k++) fprintf(out, " %s %.3f", m->part_names[k], m->mae_px[k]);
-  fprintf(out, ")\nRMSE      %.3f px\njitter    %.3f px (RMS change of the error between consecutive frames", m->rmse_px, m->jitter_px);
+  fprintf(out, ")\nRMSE      %.3f px\njitter    %.3f px (RMS change of the error between consecutive frames", m->rmse_px,
+          m->jitter_px);
   if (m->held_px >= 0) fprintf(out, "; %.3f px in held poses", m->held_px);
   fprintf(out, ")\n");
   if (m->jumps_percent >= 0) fprintf(out, "jumps     %.1f %% of their way in the right frame\n", m->jumps_percent);

@@ -26,7 +26,7 @@ typedef struct metrics {
   double fr10_percent;               /* share of frames with that above 10 % */
   double mae_px[ROTO_MAX_LANDMARKS]; /* per part: mean over valid landmarks and frames of |dx| + |dy|, pixels of the frame */
   double mae_total_px;               /* sum over the parts, as in the paper's tables */
-  double rmse_px;   /* RMS over points and frames of the distance */
+  double rmse_px;                    /* RMS over points and frames of the distance */
   double jitter_px; /* RMS over points and consecutive frames of a shot of the change of the error; 0 without any */
   double held_px;   /* the same where the truth moves by less than METRICS_HELD pixels: poses that are held; -1 without any */
   double jumps_percent; /* how much of the truth's way is found in the same frame, where it moves by more than METRICS_JUMP of

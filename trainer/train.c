@@ -495,7 +495,8 @@ static void set_up(run *r) {
   if (text == NULL) text = o->net;
   if (o->finetune != NULL) text = o->finetune, size = roto_get_info(r->trunk.file.model)->input_width;
   if (size == 0) size = own_size;
-  if (size == 0) cli_fail(EXIT_USAGE, "--size is needed with a network of your own");
+  if (size == 0)
+    cli_fail(EXIT_USAGE, "--net %s: is none of %s; a network of your own needs --size too", o->net, architecture_names());
   r->text = text;
   r->size = size;
   build_network(r, size);
@@ -596,7 +597,7 @@ int train_run(compute *cp, const train_options *o) {
     uint64_t done = r.state.epoch * r.batch_count + r.state.batch;
     if (!o->quiet && now - shown > 0.5) {
       char detail[96];
-      snprintf(detail, sizeof detail, "epoch %llu loss %.4f %.1f samples/s", (unsigned long long)r.state.epoch + 1, loss,
+      snprintf(detail, sizeof detail, "epoch %llu loss %.4f %.1f samples/s", (unsigned long long)((done - 1) / r.batch_count + 1), loss,
                (double)((done - first) * r.net.batch) / (now - start));
       cli_progress_show(&progress, done, detail);
       shown = now;
