@@ -3,7 +3,7 @@
 #
 # Everything is where packages expect it; man pages and completions know every command and option that the programs do; the reference
 # knows every function; the installed header compiles through pkg-config.  Parts that need groff, bash, zsh or pkg-config are
-# skipped without them.
+# skipped without them.  make help names every target.
 set -u
 
 build=$1
@@ -30,6 +30,13 @@ done
 for program in roto roto-train; do
   "$root/bin/$program" --version | grep -Eq "^$program [0-9.]+, build ([0-9a-f]{9}\+?|unknown), (scalar|avx2|avx512)$" && pass ||
     fail "$program --version: $("$root/bin/$program" --version)"
+done
+
+# make help names every target that is meant to be called.
+make -s help >"$work/help"
+for target in $(sed -n 's/^\.PHONY: //p' Makefile); do
+  case $target in all | help | test-programs | FORCE) continue ;; esac
+  grep -q "^make $target " "$work/help" && pass || fail "make help does not name $target"
 done
 
 # Every command of --help, with every option of its own --help.
