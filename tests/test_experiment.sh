@@ -19,6 +19,8 @@ mkdir renders && mv film/shot3 renders/CG
 small='--net=act relu conv 3 2 8 conv 3 2 8 points 3'
 run() { expect "$1" "$2" experiment "$3" film --synth renders/CG -o results --size 32 --samples 12 --batch 4 "$small" $4; }
 
+run 0 'hours in all' 2 '--test shot1 --dry-run'
+check '[ $(grep -c "^| .*-shot1.*roto |$" out) = 3 ] && [ -z "$(ls results)" ]' # says it and leaves nothing
 run 0 '^. 2 shots . [0-9.]+ . [0-9.]+ . [0-9.]+ . [0-9.]+ .' 2 '--test shot1'
 check '[ $(grep -c "^| [0-9s]" results/experiment2-own-shot1.md) = 3 ]' # synth only, 1 and 2 shots: the film has no more
 check '[ -s results/experiment2-own-shot1.png ] && grep -q pose_mae_px results/experiment2-own-shot1.json'
@@ -33,6 +35,16 @@ before=$(cat results/experiment2-own-shot1.md)
 run 0 . 2 '--test shot1'
 check '[ "$before" = "$(cat results/experiment2-own-shot1.md)" ]'
 check '! grep -q epoch out'
+check 'grep -q "eyes, down" results/experiment2-own-shot1.md'
+# Which shot is given decides as much as how many: by default the first, with --each every one, and their mean.
+run 0 '^. 1 shot, mean of 2 . [0-9.]+ .' 2 '--test shot1 --each'
+check '[ -e results/own-shot1-shot0-synth-background.roto ] && [ -e results/own-shot1-shot2-synth-background.roto ]'
+run 0 '2 shots' 2 '--test shot1 --order shot2,shot0'
+check 'grep -q . results/own-shot1-shot2+shot0-synth-background.roto'
+# A model of other options is not taken for this one.
+run 3 'was trained with other options' 2 '--test shot1 --seed 2'
+run 3 'was trained with other options' 2 '--test shot1 --rotation 3 --dry-run'
+run 0 'there already' 2 '--test shot1 --dry-run'
 
 run 3 'no such shot' 2 '--test shot9'
 run 2 'tested on' 2 '--test shot1 --order shot0,shot1'

@@ -492,7 +492,7 @@ int demo_shot_render(const demo_shot *shot, int frame, unsigned char *rgb, puppe
     if (ok) {
       float light = 1 + shot->flicker * (2 * unit_at(o->seed + 55, frame, 0) - 1);
       expose(shot, frame, slide, light, rgba, rgb);
-      puppet_annotate(&scene.mesh, puppet_layout_of(shot->character), &scene.camera, annotation);
+      ok = puppet_annotate(&scene.mesh, puppet_layout_of(shot->character), &scene.camera, annotation) == 0;
       rough_crop(shot, (float)frame, annotation, crop);
     }
   }

@@ -3,7 +3,8 @@
  * One shot is held out; a table's rows are models that differ in what they learned from: none to all of the other shots, with
  * or without renders, backgrounds, augmentation, the scale-aware loss.  Every model sees the same number of samples, so that a row
  * with little data is not trained less.  A model that is there already is only measured, and an interrupted one goes on, so that
- * the command can be repeated until it is done.
+ * the command can be repeated until it is done; each says in its description how it was trained, so that a model of other options is
+ * never taken for it.
  *
  * A frame's pose is read off its true landmarks: where those of the face's middle stand between the two anchors, along their line
  * (turned to the side) and across it (up, down). */
@@ -11,6 +12,7 @@
 #include "experiment.h"
 
 #include <math.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -33,12 +35,13 @@ typedef struct recipe {
   int synth, background, augmented, scale_aware;
 } recipe;
 
-/* And how good it is. */
+/* And how good it is: a mean over models that were given different shots, if there are several. */
 typedef struct row {
   recipe recipe;
-  metrics all;
-  double pose[POSES]; /* total MAE over the frames of a pose; NaN: none */
-  size_t pose_frames[POSES];
+  char label[64];
+  int models;
+  metrics all, pose[POSES];  /* in all frames and in those of a pose (none: frames is 0) */
+  double totals[MOST_SHOTS]; /* of each model */
 } row;
 
 static const struct {
@@ -68,7 +71,7 @@ static const struct {
 
 typedef struct study {
   const char *film, *output, *synth, *test;
-  int samples;
+  int samples, each;       /* each: one-shot rows with every shot in turn */
   char *shots[MOST_SHOTS]; /* folders of the true shots, in the order in which they are given */
   int shot_count;
   char *test_folder;
@@ -124,25 +127,45 @@ static size_t count_frames(const study *s, char *const *folders, size_t count) {
   return frames;
 }
 
-/* The name of a row's model says what it is made of, so that tables share models and other options do not meet old files. */
-static char *model_path(const study *s, const recipe *r) {
-  return cli_format("%s/%s-%s-%dshots%s%s%s%s.roto", s->output, s->train.name, s->test,
-                    r->shots < s->shot_count ? r->shots : s->shot_count, r->synth ? "-synth" : "",
-                    r->background ? "-background" : "", r->augmented ? "" : "-raw", r->scale_aware ? "" : "-unscaled");
+/* How many models a row is the mean of. */
+static int count_models(const study *s, const recipe *r) {
+  return s->each && r->shots == 1 && s->shot_count > 1 ? s->shot_count : 1;
 }
 
-static int train_row(study *s, const recipe *r, const char *path) {
-  char *folders[MOST_SHOTS + 1];
+/* The k-th model's true shots: the first ones, the order turned by k. */
+static size_t list_shots(const study *s, const recipe *r, int k, char **folders) {
   size_t count = 0;
+  for (int i = 0; i < s->shot_count && i < r->shots; i++) folders[count++] = s->shots[(i + k) % s->shot_count];
+  return count;
+}
+
+/* The name of a model says what it is made of, so that tables share models. */
+static char *model_path(const study *s, const recipe *r, int k) {
+  char *folders[MOST_SHOTS], *shots = cli_format("%s", ""), *path;
+  size_t count = list_shots(s, r, k, folders);
+  for (size_t i = 0; i < count; i++) {
+    const char *slash = strrchr(folders[i], '/');
+    char *longer = cli_format("%s%s%s", shots, i ? "+" : "-", slash ? slash + 1 : folders[i]);
+    free(shots);
+    shots = longer;
+  }
+  path = cli_format("%s/%s-%s%s%s%s%s%s.roto", s->output, s->train.name, s->test, shots, r->synth ? "-synth" : "",
+                    r->background ? "-background" : "", r->augmented ? "" : "-raw", r->scale_aware ? "" : "-unscaled");
+  free(shots);
+  return path;
+}
+
+/* What the k-th model of a row is trained with.  `folders` has room for MOST_SHOTS + 1. */
+static train_options train_as(const study *s, const recipe *r, int k, char **folders, const char *path) {
   train_options o = s->train;
-  for (int i = 0; i < s->shot_count && i < r->shots; i++) folders[count++] = s->shots[i];
-  if (r->synth) folders[count++] = (char *)s->synth;
+  size_t frames;
   o.data = folders;
-  o.data_count = count;
+  o.data_count = list_shots(s, r, k, folders);
+  if (r->synth) folders[o.data_count++] = (char *)s->synth;
   o.output = path;
   o.part_scale = r->scale_aware;
   o.validation = s->test_folder;
-  size_t frames = count_frames(s, folders, count);
+  frames = count_frames(s, folders, o.data_count);
   o.epochs = (int)(((size_t)s->samples + frames - 1) / frames);
   o.evaluate_every = o.epochs / 5 > 0 ? o.epochs / 5 : 1;
   if (!r->background) o.augment.background = 0, o.backgrounds = NULL;
@@ -151,9 +174,105 @@ static int train_row(study *s, const recipe *r, const char *path) {
     memset(&o.augment, 0, sizeof o.augment);
     o.augment.margin = margin;
   }
-  printf("\n%s: %zu frames, %d epochs -> %s\n", r->label, frames, o.epochs, path);
-  fflush(stdout);
-  return train_run(s->cp, &o);
+  return o;
+}
+
+/* Everything that makes one model differ from another of the same name, in words. */
+static char *describe(const study *s, const recipe *r, const train_options *o) {
+  const float *values = (const float *)&o->augment;
+  uint64_t h = 0;
+  for (size_t i = 0; i < (offsetof(augment_options, covered) + sizeof(float)) / sizeof(float); i++) {
+    uint32_t bits;
+    memcpy(&bits, values + i, sizeof bits);
+    h = rng_mix(h ^ bits);
+  }
+  return cli_format(
+      "experiment: %s; test %s; synth %s; backgrounds %s; net %s; %d samples in batches of %d, seed %d, schedule %d, "
+      "loss %d, augmentation %08x",
+      r->label, s->test, r->synth ? s->synth : "none", o->backgrounds ? o->backgrounds : "none", o->net, s->samples, o->batch,
+      o->seed, (int)o->schedule, (int)o->loss.kind, (unsigned)(h >> 32));
+}
+
+/* 1 if the model is there; ends the program if it was trained otherwise than it would be now. */
+static int is_there(const char *path, const char *description) {
+  roto_model *model;
+  if (access(path, F_OK) != 0) return 0;
+  roto_status opened = roto_open_file(path, NULL, &model);
+  if (opened != ROTO_OK) cli_fail(EXIT_MODEL, "%s: %s", path, roto_status_text(opened));
+  /* tables share models, so what they call the row (up to the first semicolon) may differ */
+  const char *found = roto_get_info(model)->description, *a = found ? strchr(found, ';') : NULL, *b = strchr(description, ';');
+  if (!a || strcmp(a, b) != 0) {
+    cli_fail(EXIT_INPUT, "%s was trained with other options:\n  %s\nexpected\n  %s\ngive another -o or --name, or remove it",
+             path, found ? found : "", description);
+  }
+  roto_close(model);
+  return 1;
+}
+
+/* Train what is not there yet.  Returns an exit status. */
+static int train_model(const study *s, const recipe *r, int k, const char *path) {
+  char *folders[MOST_SHOTS + 1];
+  train_options o = train_as(s, r, k, folders, path);
+  char *description = describe(s, r, &o);
+  int status = EXIT_DONE;
+  o.description = description;
+  if (!is_there(path, description)) {
+    printf("\n%s: %d epochs -> %s\n", r->label, o.epochs, path);
+    fflush(stdout);
+    status = train_run(s->cp, &o);
+  }
+  free(description);
+  return status;
+}
+
+/* ---- how long it takes ---- */
+
+/* Seconds of a training step, by training a few on the test shot; the model made of them is thrown away. */
+static double time_step(const study *s) {
+  enum { FEW = 1, MANY = 4 };
+  char *path = cli_format("%s/dry-run-%ld.roto", s->output, (long)getpid()), *folders[1] = {s->test_folder};
+  double seconds[2];
+  for (int i = 0; i < 2; i++) {
+    static const char *const endings[] = {"", ".csv", ".png", ".checkpoint"};
+    train_options o = s->train;
+    double start = cli_seconds();
+    o.data = folders, o.data_count = 1, o.output = path, o.quiet = 1, o.epochs = 1, o.epoch_batches = i ? MANY : FEW,
+    o.restart = 1;
+    int status = train_run(s->cp, &o);
+    seconds[i] = cli_seconds() - start;
+    for (size_t e = 0; e < sizeof endings / sizeof *endings; e++) {
+      char *name = cli_format("%s%s", path, endings[e]);
+      remove(name);
+      free(name);
+    }
+    if (status != EXIT_DONE) exit(status);
+  }
+  free(path);
+  return fmax(seconds[1] - seconds[0], 0) / (MANY - FEW);
+}
+
+/* What would be done, and how long it would take on this machine. */
+static void plan(const study *s, const recipe *rows) {
+  double step = time_step(s), all = 0;
+  printf("a step of %d samples takes %.2f s here\n\n| trained on | epochs | steps | minutes | model |\n|---|---|---|---|---|\n",
+         s->train.batch, step);
+  for (size_t i = 0; i < MOST_ROWS && rows[i].label != NULL; i++) {
+    if (rows[i].shots > s->shot_count && rows[i].shots != MOST_SHOTS) continue;
+    for (int k = 0; k < count_models(s, &rows[i]); k++) {
+      char *folders[MOST_SHOTS + 1], *path = model_path(s, &rows[i], k);
+      train_options o = train_as(s, &rows[i], k, folders, path);
+      char *description = describe(s, &rows[i], &o);
+      int done = is_there(path, description);
+      size_t steps = count_frames(s, folders, o.data_count) / (size_t)o.batch;
+      steps = (steps ? steps : 1) * (size_t)o.epochs;
+      printf("| %s | %d | %zu | %.1f | %s%s |\n", rows[i].label, o.epochs, steps, done ? 0 : step * (double)steps / 60, path,
+             done ? ", there already" : "");
+      if (!done) all += step * (double)steps;
+      free(description);
+      free(path);
+    }
+  }
+  printf("\n%.1f hours in all\n", all / 3600);
 }
 
 /* ---- what came of it ---- */
@@ -191,7 +310,16 @@ static void find_poses(const study *s, int *poses) {
   free(at);
 }
 
-static void measure_row(study *s, row *r, const char *path) {
+/* Add a share of one model's figures. */
+static void add_metrics(metrics *sum, const metrics *m, double share) {
+  metrics before = *sum;
+  *sum = *m;
+  sum->nme_percent = before.nme_percent + share * m->nme_percent;
+  sum->mae_total_px = before.mae_total_px + share * m->mae_total_px;
+  for (uint32_t k = 0; k < m->part_count; k++) sum->mae_px[k] = before.mae_px[k] + share * m->mae_px[k];
+}
+
+static void measure_model(study *s, row *r, int k, const char *path) {
   char message[MESSAGE_SIZE];
   roto_model *model;
   roto_status opened = roto_open_file(path, NULL, &model);
@@ -200,7 +328,9 @@ static void measure_row(study *s, row *r, const char *path) {
   float *predicted = cli_alloc(n * points * 2, sizeof *predicted);
   int *poses = cli_alloc(n, sizeof *poses);
   if (evaluate_model(s->cp, model, &s->ds, NULL, 0, predicted, NULL, message) != 0) cli_fail(EXIT_FAILED, "%s", message);
-  r->all = metrics_compute(&s->ch, &s->ds, predicted, NULL);
+  metrics all = metrics_compute(&s->ch, &s->ds, predicted, NULL);
+  add_metrics(&r->all, &all, 1.0 / r->models);
+  r->totals[k] = all.mae_total_px;
   find_poses(s, poses);
   for (int p = 0; p < POSES; p++) {
     dataset part = s->ds;
@@ -212,8 +342,10 @@ static void measure_row(study *s, row *r, const char *path) {
       memcpy(some + part.frame_count * points * 2, predicted + i * points * 2, points * 2 * sizeof *some);
       part.frames[part.frame_count++] = s->ds.frames[i];
     }
-    r->pose_frames[p] = part.frame_count;
-    r->pose[p] = part.frame_count > 0 ? metrics_compute(&s->ch, &part, some, NULL).mae_total_px : NAN;
+    if (part.frame_count > 0) {
+      metrics m = metrics_compute(&s->ch, &part, some, NULL);
+      add_metrics(&r->pose[p], &m, 1.0 / r->models);
+    }
     free(part.frames);
     free(some);
   }
@@ -224,59 +356,94 @@ static void measure_row(study *s, row *r, const char *path) {
 
 /* ---- reports ---- */
 
+static void print_cell(FILE *out, const metrics *m, double value) {
+  if (m->frames == 0) {
+    fprintf(out, " - |");
+  } else {
+    fprintf(out, " %.2f |", value);
+  }
+}
+
 static void print_table(FILE *out, const study *s, const char *title, const row *rows, size_t count) {
   const metrics *m = &rows[0].all;
-  fprintf(out, "%s: %s held out, %d samples each, net %s\n\n| trained on | total |", title, s->test, s->samples, s->train.net);
+  fprintf(out,
+          "%s: %s held out, %d samples each, net %s.  Pixels: mean of abs dx + abs dy, parts summed.\n\n| trained on | total |",
+          title, s->test, s->samples, s->train.net);
   for (uint32_t k = 0; k < m->part_count; k++) fprintf(out, " %s |", m->part_names[k]);
-  for (int p = 0; p < POSES; p++) fprintf(out, " %s (%zu) |", pose_names[p], rows[0].pose_frames[p]);
+  for (int p = 0; p < POSES; p++) fprintf(out, " %s (%zu) |", pose_names[p], rows[0].pose[p].frames);
   fprintf(out, " NME %% |\n|---|---|");
   for (uint32_t k = 0; k < m->part_count + POSES + 1; k++) fprintf(out, "---|");
   fprintf(out, "\n");
   for (size_t i = 0; i < count; i++) {
     m = &rows[i].all;
-    fprintf(out, "| %s | %.2f |", rows[i].recipe.label, m->mae_total_px);
+    fprintf(out, "| %s | %.2f |", rows[i].label, m->mae_total_px);
     for (uint32_t k = 0; k < m->part_count; k++) fprintf(out, " %.2f |", m->mae_px[k]);
-    for (int p = 0; p < POSES; p++)
-      if (isnan(rows[i].pose[p]))
-        fprintf(out, " - |");
-      else
-        fprintf(out, " %.2f |", rows[i].pose[p]);
+    for (int p = 0; p < POSES; p++) print_cell(out, &rows[i].pose[p], rows[i].pose[p].mae_total_px);
     fprintf(out, " %.2f |\n", m->nme_percent);
   }
+  fprintf(out, "\nParts by pose:\n\n| trained on |");
+  for (uint32_t k = 0; k < m->part_count; k++)
+    for (int p = 0; p < POSES; p++) fprintf(out, " %s, %s |", m->part_names[k], pose_names[p]);
+  fprintf(out, "\n|---|");
+  for (uint32_t k = 0; k < m->part_count * POSES; k++) fprintf(out, "---|");
+  for (size_t i = 0; i < count; i++) {
+    fprintf(out, "\n| %s |", rows[i].label);
+    for (uint32_t k = 0; k < m->part_count; k++)
+      for (int p = 0; p < POSES; p++) print_cell(out, &rows[i].pose[p], rows[i].pose[p].mae_px[k]);
+  }
+  fprintf(out, "\n");
 }
 
-/* Bars of the total error, the parts stacked. */
+/* Bars of the total error, the parts stacked; below each thin ones, a pose each. */
 static int draw_chart(const char *path, const char *title, const row *rows, size_t count, char *message) {
   static const unsigned colors[] = {0x4c78a8, 0xf58518, 0x54a24b, 0xb279a2, 0xe45756, 0x72b7b2};
-  enum { WIDTH = 900, LEFT = 260, BAR = 26, TOP = 50 };
-  int height = TOP + (int)count * (BAR + 12) + 40;
-  double largest = 0;
+  static const unsigned greys[POSES] = {0x303030, 0x707070, 0xa0a0a0, 0xd0d0d0};
+  enum { WIDTH = 1000, LEFT = 330, BAR = 22, THIN = 5, STEP = BAR + POSES * (THIN + 1) + 16, TOP = 50 };
+  int height = TOP + (int)count * STEP + 40;
+  double largest = 1e-9;
   canvas c = canvas_create(WIDTH, height, 0xffffff);
   if (c.pixels == NULL) return message_set(message, "%s: out of memory", path);
-  for (size_t i = 0; i < count; i++) largest = fmax(largest, rows[i].all.mae_total_px);
+  for (size_t i = 0; i < count; i++) {
+    largest = fmax(largest, rows[i].all.mae_total_px);
+    for (int p = 0; p < POSES; p++) largest = fmax(largest, rows[i].pose[p].frames ? rows[i].pose[p].mae_total_px : 0);
+  }
   canvas_text(&c, 12, 14, 2, title, 0x202020);
   for (size_t i = 0; i < count; i++) {
     const metrics *m = &rows[i].all;
-    int y = TOP + (int)i * (BAR + 12);
+    int y = TOP + (int)i * STEP;
     double x = LEFT, unit = (WIDTH - LEFT - 110) / largest;
     char number[32];
-    canvas_text(&c, 12, (float)y + 8, 1.5f, rows[i].recipe.label, 0x202020);
+    canvas_text(&c, 12, (float)y + 6, 1.5f, rows[i].label, 0x202020);
     for (uint32_t k = 0; k < m->part_count; k++) {
       int from = (int)x, to = (int)(x + m->mae_px[k] * unit);
       canvas_rect(&c, from, y, to - from, BAR, colors[k % (sizeof colors / sizeof *colors)], 1);
       x += m->mae_px[k] * unit;
     }
     snprintf(number, sizeof number, "%.2f px", m->mae_total_px);
-    canvas_text(&c, (float)x + 8, (float)y + 8, 1.5f, number, 0x202020);
+    canvas_text(&c, (float)x + 8, (float)y + 6, 1.5f, number, 0x202020);
+    for (int p = 0; p < POSES; p++) {
+      int length = rows[i].pose[p].frames ? (int)(rows[i].pose[p].mae_total_px * unit) : 0;
+      canvas_rect(&c, LEFT, y + BAR + 2 + p * (THIN + 1), length, THIN, greys[p], 1);
+    }
   }
-  float x = LEFT;
-  for (uint32_t k = 0; k < rows[0].all.part_count; k++) {
-    canvas_rect(&c, (int)x, height - 26, 12, 12, colors[k % (sizeof colors / sizeof *colors)], 1);
-    x += 18 + canvas_text(&c, x + 18, (float)height - 25, 1.5f, rows[0].all.part_names[k], 0x202020) + 24;
+  float x = 12;
+  for (uint32_t k = 0; k < rows[0].all.part_count + POSES; k++) {
+    uint32_t part = rows[0].all.part_count;
+    const char *name = k < part ? rows[0].all.part_names[k] : pose_names[k - part];
+    canvas_rect(&c, (int)x, height - 26, 12, 12, k < part ? colors[k % (sizeof colors / sizeof *colors)] : greys[k - part], 1);
+    x += 18 + canvas_text(&c, x + 18, (float)height - 25, 1.5f, name, 0x202020) + 24;
   }
   int status = image_write(path, c.pixels, WIDTH, (uint32_t)height, 3, message);
   free(c.pixels);
   return status;
+}
+
+static cJSON *json_parts(const metrics *m) {
+  if (m->frames == 0) return cJSON_CreateNull(); /* JSON has no NaN */
+  cJSON *parts = cJSON_CreateObject();
+  for (uint32_t k = 0; k < m->part_count; k++) cJSON_AddNumberToObject(parts, m->part_names[k], m->mae_px[k]);
+  cJSON_AddNumberToObject(parts, "total", m->mae_total_px);
+  return parts;
 }
 
 static int write_reports(const study *s, int number, const char *title, const row *rows, size_t count, char *message) {
@@ -289,15 +456,14 @@ static int write_reports(const study *s, int number, const char *title, const ro
   cJSON_AddNumberToObject(root, "samples", s->samples);
   for (size_t i = 0; i < count; i++) {
     const metrics *m = &rows[i].all;
-    cJSON *one = cJSON_CreateObject(), *parts = cJSON_AddObjectToObject(one, "mae_px"),
-          *poses = cJSON_AddObjectToObject(one, "pose_mae_px");
-    cJSON_AddStringToObject(one, "label", rows[i].recipe.label);
+    cJSON *one = cJSON_CreateObject(), *poses;
+    cJSON_AddStringToObject(one, "label", rows[i].label);
     cJSON_AddNumberToObject(one, "mae_total_px", m->mae_total_px);
+    cJSON_AddItemToObject(one, "model_mae_total_px", cJSON_CreateDoubleArray(rows[i].totals, rows[i].models));
     cJSON_AddNumberToObject(one, "nme_percent", m->nme_percent);
-    for (uint32_t k = 0; k < m->part_count; k++) cJSON_AddNumberToObject(parts, m->part_names[k], m->mae_px[k]);
-    for (int p = 0; p < POSES; p++) /* JSON has no NaN */
-      cJSON_AddItemToObject(poses, pose_names[p],
-                            isnan(rows[i].pose[p]) ? cJSON_CreateNull() : cJSON_CreateNumber(rows[i].pose[p]));
+    cJSON_AddItemToObject(one, "mae_px", json_parts(m));
+    poses = cJSON_AddObjectToObject(one, "pose_mae_px");
+    for (int p = 0; p < POSES; p++) cJSON_AddItemToObject(poses, pose_names[p], json_parts(&rows[i].pose[p]));
     cJSON_AddItemToArray(list, one);
   }
   char *text = NULL;
@@ -325,7 +491,7 @@ int experiment_main(int argc, char **argv) {
   study s = {0};
   const char *order = NULL, *character_path = NULL;
   char message[MESSAGE_SIZE];
-  int threads = 0, paper = 0;
+  int threads = 0, paper = 0, dry_run = 0;
   s.train = train_defaults();
   s.samples = 60000;
   s.train.name = NULL;
@@ -338,6 +504,8 @@ int experiment_main(int argc, char **argv) {
       {"--backgrounds", CLI_STRING, &s.train.backgrounds, "DIR", "pictures for backgrounds and occluders"},
       {"--order", CLI_STRING, &order, "SHOTS",
        "which true shots, and in which order: shot2,shot0 (default: all others, by name)"},
+      {"--each", CLI_FLAG, &s.each, NULL, "rows of one true shot: a model for each shot in turn, and their mean"},
+      {"--dry-run", CLI_FLAG, &dry_run, NULL, "say what would be trained and how long it would take here, and stop"},
       {"--character", CLI_STRING, &character_path, "FILE", "template (default: FILM/character.json)"},
       {"--net", CLI_STRING, &s.train.net, "NET", "as of roto-train landmarks (default small)"},
       {"--paper", CLI_FLAG, &paper, NULL, "the paper's recipe: L1, Adam, rate 1e-3 and its schedule"},
@@ -373,21 +541,25 @@ int experiment_main(int argc, char **argv) {
   cli_make_folder(s.output);
   s.cp = compute_create(threads > 0 ? threads : cli_default_threads(), ROTO_ISA_AUTO);
 
+  const recipe *recipes = tables[number - 1].rows;
   row rows[MOST_ROWS];
   size_t count = 0;
-  for (size_t i = 0; i < MOST_ROWS && tables[number - 1].rows[i].label != NULL; i++) {
+  if (dry_run) plan(&s, recipes);
+  for (size_t i = 0; !dry_run && i < MOST_ROWS && recipes[i].label != NULL; i++) {
     row r = {0};
-    r.recipe = tables[number - 1].rows[i];
+    r.recipe = recipes[i];
+    r.models = count_models(&s, &r.recipe);
     if (r.recipe.shots > s.shot_count && r.recipe.shots != MOST_SHOTS) continue; /* the film has fewer */
-    char *path = model_path(&s, &r.recipe);
-    if (access(path, F_OK) != 0) {
-      int status = train_row(&s, &r.recipe, path);
+    snprintf(r.label, sizeof r.label, r.models > 1 ? "%s, mean of %d" : "%s", r.recipe.label, r.models);
+    for (int k = 0; k < r.models; k++) {
+      char *path = model_path(&s, &r.recipe, k);
+      int status = train_model(&s, &r.recipe, k, path);
       if (status != EXIT_DONE) return status;
+      measure_model(&s, &r, k, path);
+      free(path);
     }
-    measure_row(&s, &r, path);
     rows[count++] = r;
     if (write_reports(&s, number, tables[number - 1].title, rows, count, message) != 0) cli_fail(EXIT_WRITE, "%s", message);
-    free(path);
   }
   compute_free(s.cp);
   dataset_free(&s.ds);

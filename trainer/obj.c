@@ -157,7 +157,7 @@ static int find_texture(obj_set *set, const char *path, char *message) {
 /* Linear colour at (u, v), v upwards, repeated, from one level. */
 static void texture_at(const obj_texture *t, float u, float v, float level, float rgb[3]) {
   static const float byte = 1.0f / 255;
-  int k = level > 0 ? (int)(level + 0.5f) : 0;
+  int k = level > 0 ? (int)(level + 0.25f) : 0; /* rather too sharp than too soft: a little noise is film's, too */
   if (k >= t->level_count) k = t->level_count - 1;
   int w = t->width[k], h = t->height[k];
   float x = (u - floorf(u)) * (float)w - 0.5f, y = (1 - (v - floorf(v))) * (float)h - 0.5f;
@@ -476,6 +476,7 @@ static int build_mesh(parsing *p, obj_mesh *mesh) {
       memcpy(mesh->attributes + OBJ_ATTRIBUTES * i, (const float *)p->t.data + 2 * (size_t)c->t, 2 * sizeof(float));
     }
     mesh->attributes[OBJ_ATTRIBUTES * i + 2] = 1;
+    memcpy(mesh->attributes + OBJ_ATTRIBUTES * i + 3, mesh->positions + 3 * i, 3 * sizeof(float));
   }
   free(sums);
   mesh->point_count = p->v.count, mesh->vertex_count = n, mesh->triangle_count = p->triangles.count;

@@ -12,7 +12,7 @@
 #include "../tools/whole_file.h"
 #include "raster.h"
 
-enum { OBJ_LEVELS = 12, OBJ_NAME = 64, OBJ_ATTRIBUTES = 3 }; /* attributes: u, v, share of the sky seen */
+enum { OBJ_LEVELS = 12, OBJ_NAME = 64, OBJ_ATTRIBUTES = 6 }; /* attributes: u, v, share of the sky seen, place */
 
 /* 8-bit sRGB; level k is reduced 2^k times. */
 typedef struct obj_texture {

@@ -1,8 +1,5 @@
 /* Outlines on a mesh - eyes, brows, seams as chains of vertices - and the Bezier shapes an artist would draw over them.
- *
- * The projected chain is dense, so between two canonical vertices one cubic is fitted by least squares: directions at its
- * ends from the parabola through three neighbours (from one side only at corners), then the two tangent lengths in turns
- * with the points' parameters. */
+ * Between two canonical vertices stands one cubic; all of an outline's are fitted to the projected chain together. */
 
 #ifndef ROTO_OUTLINE_H
 #define ROTO_OUTLINE_H
@@ -24,8 +21,8 @@ typedef struct mesh_outline {
 /* p0, p0 + t0, p3 + t3, p3, each x and y, in pixels. */
 typedef double outline_curve[4][2];
 
-/* The curves of an outline as the camera sees it; segment_count are written. */
-void outline_fit(const raster_mesh *mesh, const mesh_outline *outline, const raster_camera *camera, outline_curve *curves);
+/* The curves of an outline as the camera sees it; segment_count are written.  -1: memory ran out. */
+int outline_fit(const raster_mesh *mesh, const mesh_outline *outline, const raster_camera *camera, outline_curve *curves);
 
 /* Largest distance in pixels from the projected outline to the fitted curves. */
 double outline_error(const raster_mesh *mesh, const mesh_outline *outline, const raster_camera *camera,

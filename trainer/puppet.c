@@ -14,6 +14,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "noise.h"
+
 #define PI 3.14159265f
 
 enum {
@@ -96,37 +98,6 @@ static float smooth(float low, float high, float x) {
 
 static float length3(const float *a) {
   return sqrtf(a[0] * a[0] + a[1] * a[1] + a[2] * a[2]);
-}
-
-static uint32_t hash(uint32_t x) {
-  x ^= x >> 16, x *= 0x7feb352du;
-  x ^= x >> 15, x *= 0x846ca68bu;
-  return x ^ x >> 16;
-}
-
-static float hash_unit(uint32_t x) {
-  return (float)(hash(x) >> 8) * (1.0f / 16777216.0f);
-}
-
-static float lattice(int x, int y, int z) {
-  return hash_unit((uint32_t)x * 0x9e3779b1u ^ (uint32_t)y * 0x85ebca77u ^ (uint32_t)z * 0xc2b2ae3du);
-}
-
-/* Smooth noise in -1 to 1, features about 1 unit wide. */
-static float noise(float x, float y, float z) {
-  float fx = floorf(x), fy = floorf(y), fz = floorf(z);
-  int ix = (int)fx, iy = (int)fy, iz = (int)fz;
-  float u = x - fx, v = y - fy, w = z - fz;
-  u = u * u * (3 - 2 * u), v = v * v * (3 - 2 * v), w = w * w * (3 - 2 * w);
-  float low = mix(mix(lattice(ix, iy, iz), lattice(ix + 1, iy, iz), u),
-                  mix(lattice(ix, iy + 1, iz), lattice(ix + 1, iy + 1, iz), u), v);
-  float high = mix(mix(lattice(ix, iy, iz + 1), lattice(ix + 1, iy, iz + 1), u),
-                   mix(lattice(ix, iy + 1, iz + 1), lattice(ix + 1, iy + 1, iz + 1), u), v);
-  return 2 * mix(low, high, w) - 1;
-}
-
-static float noise_at(const float *p, float scale) {
-  return noise(p[0] * scale, p[1] * scale, p[2] * scale);
 }
 
 /* The face's surface */
@@ -603,14 +574,14 @@ static void add_hair(puppet *p) {
   for (int tier = 3; tier >= 0; tier--) {
     for (int i = 0; i < tier_count[tier]; i++) {
       uint32_t seed = (uint32_t)(tier * 100 + i + 7);
-      float turn = 2 * PI * ((float)i + 0.35f * hash_unit(seed)) / (float)tier_count[tier] - PI;
-      float end = hairline(turn), wobble = hash_unit(seed + 1000) - 0.5f;
+      float turn = 2 * PI * ((float)i + 0.35f * noise_unit(seed)) / (float)tier_count[tier] - PI;
+      float end = hairline(turn), wobble = noise_unit(seed + 1000) - 0.5f;
       float root = tier == 3 ? end - 0.62f : 0.02f + 0.33f * (float)tier;
       float tip = tier == 3 ? end + 0.10f + 0.10f * wobble : root + 0.66f + 0.1f * wobble;
       if (tip > end + 0.12f) tip = end + 0.12f;
       float swirl = (0.42f + 0.2f * wobble) * (tier == 3 ? 0.6f : 1);
-      float width = (tier == 3 ? 0.075f : 0.085f) * (0.9f + 0.3f * hash_unit(seed + 2000));
-      add_lock(p, turn, swirl, root, tip, width, 0.022f + 0.016f * (float)(3 - tier), 0.03f + 0.05f * hash_unit(seed + 3000));
+      float width = (tier == 3 ? 0.075f : 0.085f) * (0.9f + 0.3f * noise_unit(seed + 2000));
+      add_lock(p, turn, swirl, root, tip, width, 0.022f + 0.016f * (float)(3 - tier), 0.03f + 0.05f * noise_unit(seed + 3000));
     }
   }
   /* the quiff, and the tuft nobody can comb */
@@ -714,16 +685,16 @@ static void choose_looks(puppet *p, unsigned variant) {
   set_colour(p->scarf_colour[0], 0.62f, 0.30f, 0.045f);
   set_colour(p->scarf_colour[1], 0.60f, 0.52f, 0.38f);
   if (!variant) return;
-  uint32_t seed = hash(variant);
-  float tan = hash_unit(seed + 1), dark = hash_unit(seed + 2), cool = hash_unit(seed + 3);
-  p->width = 0.93f + 0.14f * hash_unit(seed + 4), p->nose = 0.75f + 0.55f * hash_unit(seed + 5);
+  uint32_t seed = noise_hash(variant);
+  float tan = noise_unit(seed + 1), dark = noise_unit(seed + 2), cool = noise_unit(seed + 3);
+  p->width = 0.93f + 0.14f * noise_unit(seed + 4), p->nose = 0.75f + 0.55f * noise_unit(seed + 5);
   set_colour(p->skin_colour, mix(0.80f, 0.28f, tan), mix(0.52f, 0.14f, tan), mix(0.38f, 0.075f, tan));
   set_colour(p->hair_colour, mix(0.5f, 0.02f, dark), mix(0.26f, 0.015f, dark) * mix(1, 0.4f, cool), mix(0.10f, 0.015f, dark));
   set_colour(p->iris_colour, mix(0.25f, 0.05f, cool), mix(0.12f, 0.22f, cool), mix(0.04f, 0.40f, cool));
   for (int i = 0; i < 3; i++) {
-    p->coat_colour[i] = 0.02f + 0.30f * hash_unit(seed + 10 + (uint32_t)i);
-    p->scarf_colour[0][i] = 0.05f + 0.65f * hash_unit(seed + 20 + (uint32_t)i);
-    p->scarf_colour[1][i] = 0.10f + 0.65f * hash_unit(seed + 30 + (uint32_t)i);
+    p->coat_colour[i] = 0.02f + 0.30f * noise_unit(seed + 10 + (uint32_t)i);
+    p->scarf_colour[0][i] = 0.05f + 0.65f * noise_unit(seed + 20 + (uint32_t)i);
+    p->scarf_colour[1][i] = 0.10f + 0.65f * noise_unit(seed + 30 + (uint32_t)i);
   }
 }
 
@@ -808,7 +779,7 @@ puppet *puppet_create(unsigned variant) {
     smooth_normals(p, positions, normals);
     raster_mesh posed = *mesh;
     posed.positions = positions, posed.normals = normals;
-    ok = raster_occlusion(&posed, 48, occlusion);
+    ok = raster_occlusion(&posed, 48, 0.02f, occlusion);
     if (ok) rest_attributes(p, positions, occlusion);
     mesh->attributes = p->attributes;
     choose_landmarks(p);
@@ -889,22 +860,6 @@ void puppet_face_add(puppet_face *face, const puppet_face *other, float weight) 
 
 /* Paint */
 
-static float fractal(const float *p, float scale, int octaves) {
-  float sum = 0, weight = 0.5f;
-  for (int i = 0; i < octaves; i++, scale *= 2.1f, weight *= 0.5f) sum += weight * noise_at(p, scale);
-  return sum;
-}
-
-/* Turns the normal as if the surface had the height `size` * noise. */
-static void bump_normal(raster_surface *surface, const float *p, float scale, float size) {
-  float h = noise_at(p, scale);
-  for (int i = 0; i < 3; i++) {
-    float q[3] = {p[0], p[1], p[2]};
-    q[i] += 0.35f / scale;
-    surface->normal[i] -= size * (noise_at(q, scale) - h);
-  }
-}
-
 static void scale_colour(float *colour, float by) {
   for (int i = 0; i < 3; i++) colour[i] *= by;
 }
@@ -922,11 +877,11 @@ static float spot(const float *p, float x, float y, float z, float size) {
 static float dots(const float *p, float scale, float share, float pixel) {
   float x = p[0] * scale, y = p[1] * scale, z = p[2] * scale * 0.5f, most = 0;
   int ix = (int)floorf(x), iy = (int)floorf(y), iz = (int)floorf(z);
-  float chance = lattice(ix, iy, iz);
+  float chance = noise_lattice(ix, iy, iz);
   if (chance < share) {
-    float dx = x - (float)ix - 0.3f - 0.4f * lattice(ix + 91, iy, iz),
-          dy = y - (float)iy - 0.3f - 0.4f * lattice(ix, iy + 57, iz);
-    float size = 0.14f + 0.12f * lattice(ix, iy, iz + 33), soft = 0.05f + pixel * scale;
+    float dx = x - (float)ix - 0.3f - 0.4f * noise_lattice(ix + 91, iy, iz),
+          dy = y - (float)iy - 0.3f - 0.4f * noise_lattice(ix, iy + 57, iz);
+    float size = 0.14f + 0.12f * noise_lattice(ix, iy, iz + 33), soft = 0.05f + pixel * scale;
     most = 1 - smooth(size - soft, size + soft, sqrtf(dx * dx + dy * dy));
   }
   return most;
@@ -937,7 +892,7 @@ static void paint_skin(const puppet *p, const raster_hit *hit, raster_surface *s
   int part = (int)(hit->attributes[NUMBER] + 0.5f);
   float m[3] = {fabsf(rest[0]), rest[1], rest[2]};
   memcpy(surface->albedo, colour, 3 * sizeof(float));
-  scale_colour(surface->albedo, 1 + 0.14f * fractal(rest, 7, 3));
+  scale_colour(surface->albedo, 1 + 0.14f * noise_fractal(rest, 7, 3));
   tint(surface->albedo, colour[0] * 0.95f, colour[1] * 0.50f, colour[2] * 0.46f,
        0.75f * spot(m, 0.29f, -0.16f, 0.34f, 0.13f) * (1 + 0.3f * noise_at(rest, 18))); /* cheeks */
   tint(surface->albedo, colour[0] * 0.96f, colour[1] * 0.55f, colour[2] * 0.50f,
@@ -956,9 +911,9 @@ static void paint_skin(const puppet *p, const raster_hit *hit, raster_surface *s
     tint(surface->albedo, colour[0] * 0.34f, colour[1] * 0.22f, colour[2] * 0.20f, 0.8f * smooth(0.085f, 0.02f, rest[ALONG]));
   }
   for (int i = 0; i < 3; i++) surface->scatter[i] = surface->albedo[i] * (i == 0 ? 0.40f : i == 1 ? 0.10f : 0.06f);
-  bump_normal(surface, rest, 16, 0.07f); /* modelled by hand */
+  noise_bump(surface->normal, rest, 16, 0.07f); /* modelled by hand */
   float fine = smooth(0.010f, 0.003f, hit->pixel);
-  if (fine > 0) bump_normal(surface, rest, 85, 0.075f * fine);
+  if (fine > 0) noise_bump(surface->normal, rest, 85, 0.075f * fine);
   surface->specular = 0.035f, surface->roughness = 0.50f + 0.12f * noise_at(rest, 22), surface->sheen = 0.10f;
 }
 
@@ -967,7 +922,7 @@ static void paint_eye(const puppet *p, const raster_hit *hit, raster_surface *su
   float polar = hit->attributes[ALONG] * PI, turn = hit->attributes[ACROSS] * 2 * PI;
   float soft = 0.6f * hit->pixel / eye_radius + 0.004f, iris = 0.56f, pupil = 0.25f;
   float x = cosf(turn), y = sinf(turn);
-  float ray = noise(9 * x, 9 * y, polar * 3) + 0.6f * noise(23 * x, 23 * y, polar * 2);
+  float ray = noise_xyz(9 * x, 9 * y, polar * 3) + 0.6f * noise_xyz(23 * x, 23 * y, polar * 2);
   set_colour(surface->albedo, 0.80f, 0.78f, 0.74f);
   tint(surface->albedo, 0.75f, 0.50f, 0.42f, 0.35f * smooth(0.8f, 1.35f, polar));
   float ring = smooth(pupil, iris, polar), painted[3];
@@ -983,8 +938,8 @@ static void paint_eye(const puppet *p, const raster_hit *hit, raster_surface *su
 static void paint_hair(const puppet *p, const raster_hit *hit, raster_surface *surface) {
   float along = hit->attributes[ALONG], across = hit->attributes[ACROSS], number = hit->attributes[NUMBER];
   memcpy(surface->albedo, p->hair_colour, 3 * sizeof(float));
-  float strand = noise(number * 3.7f + 26 * across, along * 1.5f, number), wave = noise(number, along * 3, 9 * across);
-  float tone = number > 199 ? 0.55f : 0.72f + 0.55f * hash_unit((uint32_t)number);
+  float strand = noise_xyz(number * 3.7f + 26 * across, along * 1.5f, number), wave = noise_xyz(number, along * 3, 9 * across);
+  float tone = number > 199 ? 0.55f : 0.72f + 0.55f * noise_unit((uint32_t)number);
   scale_colour(surface->albedo, tone * (1 + 0.30f * strand + 0.15f * wave));
   tint(surface->albedo, p->hair_colour[0] * 1.4f, p->hair_colour[1] * 1.7f, p->hair_colour[2] * 1.7f, 0.3f * along * along);
   for (int i = 0; i < 3; i++) surface->scatter[i] = 0.12f * surface->albedo[i];
@@ -998,10 +953,10 @@ static void paint_cloth(const puppet *p, const raster_hit *hit, raster_surface *
   if (hit->material == COAT) {
     memcpy(surface->albedo, p->coat_colour, 3 * sizeof(float));
     float weave = sinf(rest[0] * 260) * sinf(rest[1] * 260);
-    scale_colour(surface->albedo, 1 + 0.25f * fractal(rest, 9, 3) + 0.18f * fine * weave);
+    scale_colour(surface->albedo, 1 + 0.25f * noise_fractal(rest, 9, 3) + 0.18f * fine * weave);
     float placket = rest[2] > 0 && hit->attributes[NUMBER] < 0.5f ? rest[0] - 0.004f : 1, soft = hit->pixel + 0.003f;
     scale_colour(surface->albedo, 1 - 0.6f * smooth(0.007f + soft, 0.007f, fabsf(placket))); /* where it buttons */
-    bump_normal(surface, rest, 40, 0.25f * fine + 0.05f);
+    noise_bump(surface->normal, rest, 40, 0.25f * fine + 0.05f);
   } else {
     float stripe = hit->attributes[ACROSS], turn = hit->attributes[ALONG] * 11 + hit->attributes[NUMBER] * 0.5f;
     float band = turn - floorf(turn);
@@ -1010,7 +965,7 @@ static void paint_cloth(const puppet *p, const raster_hit *hit, raster_surface *
          smooth(0.60f, 0.63f, band) * smooth(1.0f, 0.97f, band));
     float stitch = sinf(2 * PI * (stripe * 15 + 0.5f * fabsf(sinf(hit->attributes[ALONG] * 260)))),
           rib = sinf(hit->attributes[ALONG] * 520);
-    scale_colour(surface->albedo, 0.9f + fine * (0.16f * stitch + 0.10f * rib) + 0.2f * fractal(rest, 30, 2));
+    scale_colour(surface->albedo, 0.9f + fine * (0.16f * stitch + 0.10f * rib) + 0.2f * noise_fractal(rest, 30, 2));
     surface->normal[1] += 0.22f * fine * stitch, surface->normal[0] += 0.12f * fine * rib;
   }
   surface->specular = 0.02f, surface->roughness = 0.9f, surface->sheen = 0.30f * (0.2f + surface->albedo[0]);
@@ -1030,7 +985,7 @@ void puppet_material(const void *context, const raster_hit *hit, raster_surface 
       break;
     case BROW:
       set_colour(surface->albedo, hair[0] * 0.22f + 0.004f, hair[1] * 0.24f + 0.003f, hair[2] * 0.4f + 0.003f);
-      scale_colour(surface->albedo, 1 + 0.35f * noise(rest[0] * 30, rest[1] * 90, rest[2] * 30));
+      scale_colour(surface->albedo, 1 + 0.35f * noise_xyz(rest[0] * 30, rest[1] * 90, rest[2] * 30));
       surface->specular = 0.03f, surface->roughness = 0.55f;
       break;
     case SEAM:
@@ -1062,8 +1017,9 @@ void puppet_material(const void *context, const raster_hit *hit, raster_surface 
 
 /* Annotation */
 
-void puppet_annotate(const raster_mesh *mesh, const puppet_layout *layout, const raster_camera *camera,
-                     puppet_annotation *annotation) {
+int puppet_annotate(const raster_mesh *mesh, const puppet_layout *layout, const raster_camera *camera,
+                    puppet_annotation *annotation) {
+  int status = 0;
   memset(annotation, 0, sizeof *annotation);
   float points[PUPPET_POINTS][3];
   for (int i = 0; i < PUPPET_POINTS; i++) {
@@ -1071,5 +1027,6 @@ void puppet_annotate(const raster_mesh *mesh, const puppet_layout *layout, const
     raster_project(camera, points[i], annotation->points[i]);
   }
   raster_visible(mesh, camera, (const float(*)[3])points, PUPPET_POINTS, 0.016, annotation->visible);
-  for (int s = 0; s < PUPPET_SHAPES; s++) outline_fit(mesh, layout->shapes + s, camera, annotation->curves[s]);
+  for (int s = 0; s < PUPPET_SHAPES; s++) status |= outline_fit(mesh, layout->shapes + s, camera, annotation->curves[s]);
+  return status;
 }

@@ -72,8 +72,8 @@ void puppet_evaluate(const puppet *p, const puppet_pose *pose, float *positions,
 /* Paint: a raster_material; the context is the puppet. */
 void puppet_material(const void *context, const raster_hit *hit, raster_surface *surface);
 
-/* Landmarks, visibility and fitted outlines of a posed mesh as the camera sees it. */
-void puppet_annotate(const raster_mesh *mesh, const puppet_layout *layout, const raster_camera *camera,
-                     puppet_annotation *annotation);
+/* Landmarks, visibility and fitted outlines of a posed mesh as the camera sees it.  -1: memory ran out. */
+int puppet_annotate(const raster_mesh *mesh, const puppet_layout *layout, const raster_camera *camera,
+                    puppet_annotation *annotation);
 
 #endif

@@ -474,7 +474,7 @@ int raster_render(raster *r, const raster_scene *scene, float *rgba) {
   return ok;
 }
 
-int raster_occlusion(const raster_mesh *mesh, int directions, float *occlusion) {
+int raster_occlusion(const raster_mesh *mesh, int directions, float detail, float *occlusion) {
   float *possible = (float *)calloc(mesh->vertex_count + 1, sizeof(float));
   if (!possible) return 0;
   memset(occlusion, 0, mesh->vertex_count * sizeof(float));
@@ -485,7 +485,7 @@ int raster_occlusion(const raster_mesh *mesh, int directions, float *occlusion) 
     float z = 1 - 2 * ((float)d + 0.5f) / (float)directions, turn = 2.399963f * (float)d, r = sqrtf(1 - z * z);
     float direction[3] = {r * cosf(turn), r * sinf(turn), z};
     memset(&map, 0, sizeof map);
-    ok = create_depth_map(&map, mesh, direction, 0.02f);
+    ok = create_depth_map(&map, mesh, direction, detail);
     for (size_t v = 0; ok && v < mesh->vertex_count; v++) {
       const float *normal = mesh->normals + 3 * v;
       float cosine = dot3(normal, direction);

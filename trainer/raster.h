@@ -94,9 +94,10 @@ double raster_project(const raster_camera *camera, const float point[3], double 
 void raster_visible(const raster_mesh *mesh, const raster_camera *camera, const float (*points)[3], size_t count,
                     double tolerance, unsigned char *visible);
 
-/* Share of the sky each vertex sees, by depth maps from `directions` sides (at least 1): written to occlusion, one float a
- * vertex.  0 if there is no memory. */
-int raster_occlusion(const raster_mesh *mesh, int directions, float *occlusion);
+/* Share of the sky each vertex sees, by depth maps from `directions` sides (at least 1) with texels of `detail` units: what is
+ * thinner hides nothing, what is nearer than two of them hides too little.  Written to occlusion, one float a vertex.  0 if there
+ * is no memory. */
+int raster_occlusion(const raster_mesh *mesh, int directions, float detail, float *occlusion);
 
 /* Camera at `position` looking at `target`, turned by `roll` radians clockwise. */
 void raster_look_at(raster_camera *camera, const float position[3], const float target[3], const float up[3], float roll);

@@ -21,13 +21,14 @@
 #include "../tools/image_file.h"
 #include "../tools/json_file.h"
 #include "character.h"
+#include "noise.h"
 
 #define DEGREE 0.017453292519943295
 
 /* A point counts as hidden if something is nearer by more than this share of the landmarks' box: lids and brows lie on the skin. */
 static const double hidden_by = 0.016;
 
-enum { SKY_DIRECTIONS = 40, POSE_TRIES = 64 };
+enum { SKY_DIRECTIONS = 40, POSE_TRIES = 64, MOST_MIXED = 3 };
 
 void synth_defaults(synth_options *o) {
   memset(o, 0, sizeof *o);
@@ -36,7 +37,8 @@ void synth_defaults(synth_options *o) {
   o->yaw = 50, o->pitch = 28, o->roll = 20;
   o->near = 4, o->far = 14;
   o->smallest = 0.38, o->largest = 0.56;
-  o->mix = 0.6, o->visible = 0.5;
+  o->mix = 0.7, o->visible = 0.5;
+  o->body = 0.7, o->hat = 0.2, o->hand = 0.1;
 }
 
 /* ---- loading ---- */
@@ -210,9 +212,18 @@ static int scale_to_one(synth_puppet *p) {
   }
   if (!(size > 0)) return -1;
   for (size_t m = 0; m < p->set.mesh_count; m++) {
-    for (size_t i = 0; i < 3 * p->set.meshes[m].vertex_count; i++) p->set.meshes[m].positions[i] /= size;
+    obj_mesh *mesh = &p->set.meshes[m];
+    const obj_mesh *rest = p->mixes ? &p->set.meshes[0] : mesh; /* paint moves with the skin */
+    for (size_t i = 0; i < 3 * mesh->vertex_count; i++) mesh->positions[i] /= size;
+    for (size_t i = 0; i < mesh->vertex_count; i++) {
+      memcpy(mesh->attributes + OBJ_ATTRIBUTES * i + PROPS_PLACE, rest->positions + 3 * i, 3 * sizeof(float));
+    }
   }
   for (size_t m = 0; m < p->set.material_count; m++) p->set.materials[m].texels *= size;
+  p->brows = -INFINITY;
+  for (size_t k = 0; k < p->point_count; k++) {
+    p->brows = fmaxf(p->brows, dot3(p->set.meshes[0].positions + 3 * (size_t)p->points[k], p->up));
+  }
   for (size_t i = 0; i < 3; i++) {
     p->centre[i] /= size;
     for (size_t e = 0; e < p->eye_count; e++) p->eyes[e].centre[i] /= size;
@@ -220,7 +231,7 @@ static int scale_to_one(synth_puppet *p) {
   return 0;
 }
 
-/* The maps are coarser than lids are thin, which darkens the eyes too much; the power gives some of it back. */
+/* Lids are thin and lie on the eyes: with texels of 0.02, three times as large, they hid half the sky from them. */
 static int shade_from_sky(synth_puppet *p, char *message) {
   int failed = 0;
   long count = (long)p->set.mesh_count;
@@ -231,8 +242,8 @@ static int shade_from_sky(synth_puppet *p, char *message) {
     obj_mesh *mesh = &p->set.meshes[m];
     raster_mesh view = obj_view(mesh);
     float *sky = malloc((mesh->vertex_count + 1) * sizeof *sky);
-    int ok = sky && raster_occlusion(&view, SKY_DIRECTIONS, sky);
-    for (size_t i = 0; ok && i < mesh->vertex_count; i++) mesh->attributes[OBJ_ATTRIBUTES * i + 2] = powf(sky[i], 0.7f);
+    int ok = sky && raster_occlusion(&view, SKY_DIRECTIONS, 0.006f, sky);
+    for (size_t i = 0; ok && i < mesh->vertex_count; i++) mesh->attributes[OBJ_ATTRIBUTES * i + PROPS_SKY] = sky[i];
     failed |= !ok;
     free(sky);
   }
@@ -282,40 +293,64 @@ void synth_free(synth_puppet *p) {
 
 /* ---- one frame ---- */
 
-/* Vertices of `a`, or of a mixture with share t of `b`. */
-static void mix_expressions(const synth_puppet *p, const obj_mesh *a, const obj_mesh *b, float t, float *positions,
-                            float *normals, float *attributes) {
-  size_t n = a->vertex_count;
-  memcpy(positions, a->positions, 3 * n * sizeof *positions);
-  memcpy(normals, a->normals, 3 * n * sizeof *normals);
-  memcpy(attributes, a->attributes, OBJ_ATTRIBUTES * n * sizeof *attributes);
-  if (!(t > 0)) return;
-  for (size_t i = 0; i < 3 * n; i++) positions[i] += t * (b->positions[i] - positions[i]);
+/* Expressions and their shares, which sum to 1. */
+typedef struct mixture {
+  const obj_mesh *meshes[MOST_MIXED];
+  float shares[MOST_MIXED];
+  int count;
+} mixture;
+
+static void mix_expressions(const synth_puppet *p, const mixture *x, float *positions, float *normals, float *attributes) {
+  size_t n = x->meshes[0]->vertex_count;
+  memcpy(positions, x->meshes[0]->positions, 3 * n * sizeof *positions);
+  memcpy(normals, x->meshes[0]->normals, 3 * n * sizeof *normals);
+  memcpy(attributes, x->meshes[0]->attributes, OBJ_ATTRIBUTES * n * sizeof *attributes);
+  if (x->count == 1) return;
   for (size_t i = 0; i < n; i++) {
-    float *m = normals + 3 * i, *sky = attributes + OBJ_ATTRIBUTES * i + 2;
-    for (size_t k = 0; k < 3; k++) m[k] += t * (b->normals[3 * i + k] - m[k]);
-    float length = sqrtf(dot3(m, m));
-    for (size_t k = 0; length > 0 && k < 3; k++) m[k] /= length;
-    *sky += t * (b->attributes[OBJ_ATTRIBUTES * i + 2] - *sky);
+    float *place = positions + 3 * i, *normal = normals + 3 * i, *sky = attributes + OBJ_ATTRIBUTES * i + PROPS_SKY;
+    memset(place, 0, 3 * sizeof *place), memset(normal, 0, 3 * sizeof *normal), *sky = 0;
+    for (int m = 0; m < x->count; m++) {
+      for (size_t k = 0; k < 3; k++) {
+        place[k] += x->shares[m] * x->meshes[m]->positions[3 * i + k];
+        normal[k] += x->shares[m] * x->meshes[m]->normals[3 * i + k];
+      }
+      *sky += x->shares[m] * x->meshes[m]->attributes[OBJ_ATTRIBUTES * i + PROPS_SKY];
+    }
+    float length = sqrtf(dot3(normal, normal));
+    for (size_t k = 0; length > 0 && k < 3; k++) normal[k] /= length;
   }
   for (size_t e = 0; e < p->eye_count; e++) { /* distances from the eye's centre mixed apart */
-    const float *centre = p->eyes[e].centre;
-    const float *surface = a->positions + 3 * (size_t)p->eyes[e].first;
+    const float *centre = p->eyes[e].centre, *surface = x->meshes[0]->positions + 3 * (size_t)p->eyes[e].first;
     float d[3], radius;
     for (int k = 0; k < 3; k++) d[k] = surface[k] - centre[k];
     radius = sqrtf(dot3(d, d));
     for (size_t i = 0; i < n; i++) {
-      float from[3], to[3], now[3];
-      const float *va = a->positions + 3 * i, *vb = b->positions + 3 * i;
-      for (int k = 0; k < 3; k++)
-        from[k] = va[k] - centre[k], to[k] = vb[k] - centre[k], now[k] = from[k] + t * (to[k] - from[k]);
-      float length = sqrtf(dot3(now, now)), near = (1.6f * radius - length) / (0.4f * radius);
+      float *place = positions + 3 * i, target = 0;
+      for (int k = 0; k < 3; k++) d[k] = place[k] - centre[k];
+      float length = sqrtf(dot3(d, d)), near = (1.6f * radius - length) / (0.4f * radius);
       if (near <= 0 || !(length > 0)) continue;
-      float ra = sqrtf(dot3(from, from)), target = ra + t * (sqrtf(dot3(to, to)) - ra);
+      for (int m = 0; m < x->count; m++) {
+        float from[3];
+        for (size_t k = 0; k < 3; k++) from[k] = x->meshes[m]->positions[3 * i + k] - centre[k];
+        target += x->shares[m] * sqrtf(dot3(from, from));
+      }
       float grow = 1 + (near < 1 ? near : 1) * (target / length - 1);
-      for (size_t k = 0; k < 3; k++) positions[3 * i + k] = centre[k] + now[k] * grow;
+      for (size_t k = 0; k < 3; k++) place[k] = centre[k] + d[k] * grow;
     }
   }
+}
+
+/* Every expression leads equally often, alone or with one or two others. */
+static void choose_expressions(const synth_puppet *p, const synth_options *o, int frame, rng *r, mixture *x) {
+  uint32_t count = (uint32_t)p->set.mesh_count, first = (uint32_t)frame % count;
+  float left = 1;
+  x->count = 1;
+  x->meshes[0] = &p->set.meshes[first];
+  if (p->mixes && count > 1 && rng_chance(r, (float)o->mix)) x->count = 2 + (count > 2 && rng_chance(r, 0.35f));
+  uint32_t step = count > 1 ? 1 + rng_below(r, count - 1) : 0, other = count > 2 ? 1 + rng_below(r, count - 2) : 0;
+  if (x->count > 1) x->meshes[1] = &p->set.meshes[(first + step) % count];
+  if (x->count > 2) x->meshes[2] = &p->set.meshes[(first + (other < step ? other : other + 1)) % count];
+  for (int m = x->count - 1; m >= 0; left -= x->shares[m--]) x->shares[m] = m ? left * rng_uniform(r) : left;
 }
 
 /* Both eyes turned alike, by angles to the right and up. */
@@ -410,39 +445,134 @@ static void choose_lights(const synth_puppet *p, rng *r, raster_scene *scene) {
   memcpy(scene->up, p->up, sizeof scene->up);
 }
 
-/* Linear light to sRGB in 0..1, with a soft shoulder above 0.6. */
-static float develop(float x) {
-  float c = x <= 0.6f ? x : 1 - 0.4f * expf(1.5f - 2.5f * x);
-  return c <= 0.0031308f ? 12.92f * c : 1.055f * powf(c, 1 / 2.4f) - 0.055f;
+/* ---- paint ---- */
+
+/* No two sets light, paint and grade a puppet alike, and nobody renders it as the film does: what the OBJ files say is varied a little
+ * from frame to frame, and clay has the fine bumps and blotches of a real surface. */
+typedef struct paint {
+  const obj_set *set;
+  props_paint props;
+  uint16_t first_prop; /* materials from here on are props */
+  uint32_t key;
+  float blotches, bumps, grain; /* grain: bumps a unit */
+} paint;
+
+/* A factor that is the material's own in this frame, (1 + a)^+-1. */
+static float vary(const paint *p, uint32_t material, uint32_t what, float a) {
+  return powf(1 + a, 2 * noise_unit(p->key + 977 * material + 7919 * what) - 1);
+}
+
+static void shade_surface(const void *context, const raster_hit *hit, raster_surface *surface) {
+  const paint *p = context;
+  const float *place = hit->attributes + PROPS_PLACE;
+  uint32_t m = hit->material;
+  if (m >= p->first_prop) {
+    props_shade(&p->props, (int)(m - p->first_prop), hit, surface);
+  } else {
+    obj_shade(p->set, hit, surface);
+    float shift[3] = {place[0] + (float)(p->key % 101), place[1], place[2]}, shade = vary(p, m, 3, 0.2f);
+    float dull = surface->roughness > 0.5f ? 1 : surface->roughness < 0.35f ? 0 : (surface->roughness - 0.35f) / 0.15f;
+    shade *= 1 + p->blotches * dull * noise_fractal(shift, 4, 3);
+    for (uint32_t i = 0; i < 3; i++) surface->albedo[i] *= shade * vary(p, m, i, 0.07f);
+    surface->specular *= vary(p, m, 4, 0.8f);
+    surface->roughness = fminf(surface->roughness * vary(p, m, 5, 0.25f), 1);
+    noise_bump(surface->normal, shift, p->grain, p->bumps * dull); /* not on what is polished: eyes */
+  }
+  /* Light that bounces between pale surfaces: Jimenez et al. 2016, "Practical real-time strategies for accurate indirect
+   * occlusion", equation of the cubic fit. */
+  float a = 0.3f * surface->albedo[0] + 0.6f * surface->albedo[1] + 0.1f * surface->albedo[2], x = surface->occlusion;
+  float bounced = ((x * (2.0404f * a - 0.3324f) + (0.6417f - 4.7951f * a)) * x + (2.7552f * a + 0.6903f)) * x;
+  if (bounced > x) surface->occlusion = bounced;
+}
+
+static void choose_paint(const synth_puppet *p, rng *r, paint *x) {
+  const obj_mesh *mesh = &p->set.meshes[0];
+  raster_hit hit;
+  raster_surface skin;
+  size_t lowest = 0;
+  for (size_t t = 0; t < mesh->triangle_count; t++) { /* the chin's colour is the neck's */
+    if (dot3(mesh->positions + 3 * (size_t)mesh->triangles[3 * t], p->up) <
+        dot3(mesh->positions + 3 * (size_t)mesh->triangles[3 * lowest], p->up))
+      lowest = t;
+  }
+  memset(&hit, 0, sizeof hit), memset(&skin, 0, sizeof skin);
+  hit.material = mesh->materials[lowest], hit.pixel = 0.1f;
+  memcpy(hit.attributes, mesh->attributes + OBJ_ATTRIBUTES * (size_t)mesh->triangles[3 * lowest],
+         OBJ_ATTRIBUTES * sizeof(float));
+  obj_shade(&p->set, &hit, &skin);
+  x->set = &p->set, x->first_prop = (uint16_t)p->set.material_count, x->key = (uint32_t)rng_next(r);
+  x->blotches = rng_range(r, 0, 0.25f), x->bumps = rng_range(r, 0, 0.15f), x->grain = rng_range(r, 25, 90);
+  props_choose_paint(skin.albedo, r, &x->props);
+}
+
+/* ---- exposure ---- */
+
+/* How a picture is graded: exposure and cast in linear light, contrast about the face's brightness, colour, and a shoulder: from a
+ * short one near white to that of film, which bends all of the curve and so pales what is bright. */
+typedef struct grade {
+  float gain[3], middle, contrast, saturation, film;
+} grade;
+
+static void choose_grade(rng *r, float mean, grade *g) {
+  g->middle = expf(rng_range(r, logf(0.06f), logf(0.7f)));
+  for (int i = 0; i < 3; i++) g->gain[i] = expf(rng_range(r, -0.15f, 0.15f)) / fmaxf(mean, 1e-6f);
+  g->contrast = rng_range(r, 0.85f, 1.4f), g->saturation = rng_range(r, 0.7f, 1.25f), g->film = rng_uniform(r);
+}
+
+/* Linear light to sRGB in 0..1. */
+static void develop(const grade *g, const float light[3], float share, float out[3]) {
+  float c[3], grey, start = 1 - g->middle; /* film's curve at the middle is brought back to it */
+  for (int i = 0; i < 3; i++) c[i] = g->middle * powf(fmaxf(g->gain[i] * light[i] * share, 0), g->contrast);
+  grey = 0.3f * c[0] + 0.6f * c[1] + 0.1f * c[2];
+  for (int i = 0; i < 3; i++) {
+    float x = fmaxf(grey + g->saturation * (c[i] - grey), 0);
+    float digital = x <= 0.6f ? x : 1 - 0.4f * expf(1.5f - 2.5f * x), film = x / (x + start);
+    x = digital + g->film * (film - digital);
+    out[i] = x <= 0.0031308f ? 12.92f * x : 1.055f * powf(x, 1 / 2.4f) - 0.055f;
+  }
+}
+
+/* Mean brightness of the puppet in the box of its landmarks. */
+static float measure_light(const synth_puppet *p, const synth_options *o, const synth_frame *f, const float *light) {
+  double low[2] = {o->size, o->size}, high[2] = {0, 0}, sum = 0, weight = 0;
+  for (size_t i = 0; i < p->point_count; i++) {
+    for (int k = 0; k < 2; k++) {
+      low[k] = fmin(low[k], f->points[2 * i + (size_t)k]), high[k] = fmax(high[k], f->points[2 * i + (size_t)k]);
+    }
+  }
+  for (int k = 0; k < 2; k++) low[k] = fmax(low[k], 0), high[k] = fmin(high[k], o->size);
+  for (int y = (int)low[1]; y < (int)high[1]; y++) {
+    for (int x = (int)low[0]; x < (int)high[0]; x++) {
+      const float *in = light + 4 * ((size_t)y * (size_t)o->size + (size_t)x);
+      sum += 0.3 * (double)in[0] + 0.6 * (double)in[1] + 0.1 * (double)in[2], weight += (double)in[3];
+    }
+  }
+  return weight > 0 ? (float)(sum / weight) : 0;
 }
 
 /* The picture before its backdrop, and coverage as alpha. */
-static void expose(const synth_options *o, rng *r, const float *light, uint8_t *rgba) {
+static void expose(const synth_options *o, rng *r, float mean, const float *light, uint8_t *rgba) {
   size_t pixels = (size_t)o->size * (size_t)o->size;
-  double sum = 0, weight = 1e-9;
-  for (size_t i = 0; i < pixels; i++) {
-    sum += 0.3 * (double)light[4 * i] + 0.6 * (double)light[4 * i + 1] + 0.1 * (double)light[4 * i + 2];
-    weight += (double)light[4 * i + 3];
-  }
-  float target = expf(rng_range(r, logf(0.06f), logf(0.5f))), gain = sum > 0 ? target / (float)(sum / weight) : 1;
+  grade g;
   swatch backdrop;
+  choose_grade(r, mean, &g);
   swatch_choose(o->backdrops, o->backdrops && o->backdrops->count ? 0.1f : 1, (uint32_t)o->size, (uint32_t)o->size, r,
                 &backdrop);
   for (size_t i = 0; i < pixels; i++) {
     const float *in = light + 4 * i;
     uint8_t *out = rgba + 4 * i;
-    float behind[3] = {0, 0, 0}, alpha = in[3] < 1 ? in[3] : 1;
+    float front[3] = {0, 0, 0}, behind[3] = {0, 0, 0}, alpha = in[3] < 1 ? in[3] : 1;
     if (alpha < 1) swatch_at(&backdrop, (float)(i % (size_t)o->size), (float)(i / (size_t)o->size), behind);
-    for (int k = 0; k < 3; k++) {
-      float front = alpha > 0 ? develop(gain * in[k] / alpha) : 0;
-      out[k] = (uint8_t)(255 * (alpha * front + (1 - alpha) * behind[k]) + 0.5f);
-    }
+    if (alpha > 0) develop(&g, in, 1 / alpha, front);
+    for (int k = 0; k < 3; k++) out[k] = (uint8_t)(255 * (alpha * front[k] + (1 - alpha) * behind[k]) + 0.5f);
     out[3] = (uint8_t)(255 * alpha + 0.5f);
   }
 }
 
 void synth_frame_free(synth_frame *f) {
   free(f->vertices);
+  free(f->triangles);
+  free(f->materials);
   free(f->points);
   free(f->visible);
   free(f->curves);
@@ -462,57 +592,98 @@ static size_t annotate(const synth_puppet *p, synth_frame *f) {
   return seen;
 }
 
+/* The posed mesh, with room for props behind it. */
+static int pose_mesh(const synth_puppet *p, const mixture *x, rng *r, synth_frame *f) {
+  const obj_mesh *mesh = x->meshes[0];
+  size_t n = mesh->vertex_count, room = n + PROPS_VERTICES, triangles = mesh->triangle_count + PROPS_TRIANGLES;
+  float gaze[2] = {rng_range(r, -0.55f, 0.55f), rng_range(r, -0.28f, 0.28f)};
+  f->vertices = malloc((6 + OBJ_ATTRIBUTES) * room * sizeof(float));
+  f->triangles = malloc(3 * triangles * sizeof *f->triangles);
+  f->materials = malloc(triangles * sizeof *f->materials);
+  if (!f->vertices || !f->triangles || !f->materials) return -1;
+  memcpy(f->triangles, mesh->triangles, 3 * mesh->triangle_count * sizeof *f->triangles);
+  memcpy(f->materials, mesh->materials, mesh->triangle_count * sizeof *f->materials);
+  mix_expressions(p, x, f->vertices, f->vertices + 3 * room, f->vertices + 6 * room);
+  turn_eyes(p, gaze[0], gaze[1], f->vertices, f->vertices + 3 * room);
+  f->mesh = obj_view(mesh);
+  f->mesh.positions = f->vertices, f->mesh.normals = f->vertices + 3 * room, f->mesh.attributes = f->vertices + 6 * room;
+  f->mesh.triangles = f->triangles, f->mesh.materials = f->materials;
+  return 0;
+}
+
+static void dress(const synth_puppet *p, const synth_options *o, rng *r, synth_frame *f) {
+  size_t room = p->set.meshes[0].vertex_count + PROPS_VERTICES;
+  props_face face = {p->right, p->up, p->front, p->centre, p->brows};
+  props_mesh m = {f->vertices,
+                  f->vertices + 3 * room,
+                  f->vertices + 6 * room,
+                  f->triangles,
+                  f->materials,
+                  f->mesh.vertex_count,
+                  f->mesh.triangle_count,
+                  OBJ_ATTRIBUTES,
+                  (uint16_t)p->set.material_count};
+  if (p->set.material_count + PROPS_MATERIALS > UINT16_MAX) return;
+  int hat = rng_chance(r, (float)o->hat), body = rng_chance(r, (float)o->body), hand = rng_chance(r, (float)o->hand);
+  if (hat) props_hat(&face, r, &m); /* first, because it measures the head */
+  if (body) props_body(&face, r, &m);
+  if (hand) props_hand(&face, &f->camera, r, &m);
+  f->mesh.vertex_count = m.vertex_count, f->mesh.triangle_count = m.triangle_count;
+}
+
 int synth_render(const synth_puppet *p, const synth_options *o, int frame, synth_frame *f, char *message) {
-  rng r = {rng_seed((uint64_t)o->seed, 0, (uint64_t)frame)};
-  uint32_t count = (uint32_t)p->set.mesh_count, first = (uint32_t)frame % count; /* every expression equally often */
-  uint32_t second = count > 1 ? (first + 1 + rng_below(&r, count - 1)) % count : first;
-  int mixed = p->mixes && count > 1 && rng_chance(&r, (float)o->mix);
-  float share = mixed ? rng_uniform(&r) : 0, gaze[2] = {rng_range(&r, -0.45f, 0.45f), rng_range(&r, -0.25f, 0.25f)};
-  const obj_mesh *mesh = &p->set.meshes[first];
-  size_t n = mesh->vertex_count, pixels = (size_t)o->size * (size_t)o->size, seen = 0;
+  rng r = {rng_seed((uint64_t)o->seed, 0, (uint64_t)frame)}, props = {rng_seed((uint64_t)o->seed, 1, (uint64_t)frame)};
+  size_t pixels = (size_t)o->size * (size_t)o->size, seen = 0, least = (size_t)ceil(o->visible * (double)p->point_count);
+  mixture mixed;
+  int status = 0;
   memset(f, 0, sizeof *f);
-  f->vertices = malloc((6 + OBJ_ATTRIBUTES) * n * sizeof(float));
+  choose_expressions(p, o, frame, &r, &mixed);
   f->points = malloc(p->point_count * 2 * sizeof(double));
   f->visible = malloc(p->point_count);
   f->curves = calloc(p->outline_count + 1, OUTLINE_MAX_SEGMENTS * sizeof *f->curves);
   f->rgba = malloc(pixels * 4);
   float *light = malloc(pixels * 4 * sizeof *light);
   raster *work = raster_create(o->size, o->size);
-  int status = 0;
-  if (!f->vertices || !f->points || !f->visible || !f->curves || !f->rgba || !light || !work) {
+  if (pose_mesh(p, &mixed, &r, f) || !f->points || !f->visible || !f->curves || !f->rgba || !light || !work) {
     status = message_set(message, "frame %d: out of memory for %d x %d pixels", frame, o->size, o->size);
   }
   if (status == 0) {
-    f->mesh = obj_view(mesh);
-    f->mesh.positions = f->vertices, f->mesh.normals = f->vertices + 3 * n, f->mesh.attributes = f->vertices + 6 * n;
-    mix_expressions(p, mesh, &p->set.meshes[second], share, f->vertices, f->vertices + 3 * n, f->vertices + 6 * n);
-    turn_eyes(p, gaze[0], gaze[1], f->vertices, f->vertices + 3 * n);
-    for (uint64_t attempt = 0; attempt < POSE_TRIES && (double)seen < o->visible * (double)p->point_count; attempt++) {
+    raster_mesh bare = f->mesh;
+    for (uint64_t attempt = 0; attempt < POSE_TRIES && seen < least; attempt++) {
       double pose[3];
       spread((uint64_t)frame + attempt * 7919 + (uint64_t)o->seed * 104729, pose);
       place_camera(p, o, (2 * pose[0] - 1) * o->yaw * DEGREE, (2 * pose[1] - 1) * o->pitch * DEGREE,
                    (2 * pose[2] - 1) * o->roll * DEGREE, &r, &f->camera);
       seen = annotate(p, f);
     }
-    if ((double)seen < o->visible * (double)p->point_count || !seen) {
+    if (seen < least || !seen) {
       status = message_set(message,
                            "frame %d: in none of %d poses within yaw %g, pitch %g and roll %g degrees %g %% of the landmarks "
                            "are seen: are --up and --front right?",
                            frame, POSE_TRIES, o->yaw, o->pitch, o->roll, 100 * o->visible);
+    } else {
+      dress(p, o, &props, f);
+      if (annotate(p, f) < least) { /* props that hide too much stay away */
+        f->mesh = bare;
+        annotate(p, f);
+      }
     }
   }
   if (status == 0) {
     raster_scene scene;
+    paint surface;
     memset(&scene, 0, sizeof scene);
+    choose_paint(p, &props, &surface);
     scene.mesh = f->mesh, scene.camera = f->camera;
-    scene.material = obj_shade, scene.material_context = &p->set;
+    scene.material = shade_surface, scene.material_context = &surface;
     choose_lights(p, &r, &scene);
     if (!raster_render(work, &scene, light)) status = message_set(message, "frame %d: out of memory", frame);
   }
   if (status == 0) {
-    expose(o, &r, light, f->rgba);
-    for (size_t s = 0; s < p->outline_count; s++) {
-      outline_fit(&f->mesh, &p->outlines[s], &f->camera, f->curves + s * OUTLINE_MAX_SEGMENTS);
+    expose(o, &r, measure_light(p, o, f, light), light, f->rgba);
+    for (size_t s = 0; status == 0 && s < p->outline_count; s++) {
+      if (outline_fit(&f->mesh, &p->outlines[s], &f->camera, f->curves + s * OUTLINE_MAX_SEGMENTS) != 0)
+        status = message_set(message, "frame %d: out of memory", frame);
     }
   }
   raster_free(work);
@@ -635,7 +806,10 @@ int synth_main(int argc, char **argv) {
       {"--far", CLI_NUMBER, &o.far, "S", "farthest camera (default 14)"},
       {"--smallest", CLI_NUMBER, &o.smallest, "S", "smallest share of the frame's side that box takes (default 0.38)"},
       {"--largest", CLI_NUMBER, &o.largest, "S", "largest share (default 0.56)"},
-      {"--mix", CLI_NUMBER, &o.mix, "P", "probability of a mixture of two expressions (default 0.6)"},
+      {"--mix", CLI_NUMBER, &o.mix, "P", "probability of a mixture of two or three expressions (default 0.7)"},
+      {"--body", CLI_NUMBER, &o.body, "P", "probability of a body below the head (default 0.7)"},
+      {"--hat", CLI_NUMBER, &o.hat, "P", "probability of a hat, which shades the face (default 0.2)"},
+      {"--hand", CLI_NUMBER, &o.hand, "P", "probability of a hand or a rod before the face (default 0.1)"},
       {"--visible", CLI_NUMBER, &o.visible, "S", "least share of landmarks that must be seen (default 0.5)"},
       {"--up", CLI_STRING, &up, "AXIS", "of the OBJ files: x, -x, y, ... (default z)"},
       {"--front", CLI_STRING, &front, "AXIS", "where the face looks (default -y)"},
@@ -656,8 +830,11 @@ int synth_main(int argc, char **argv) {
     cli_usage(&command, "--frames must be 1 to 1000000, --size 16 to 8192, --first-frame 0 or more");
   if (!(o.near >= 1) || !(o.far >= o.near) || !(o.smallest > 0) || !(o.largest >= o.smallest) || !(o.largest <= 4))
     cli_usage(&command, "expected 1 <= --near <= --far and 0 < --smallest <= --largest <= 4");
-  if (!(o.mix >= 0 && o.mix <= 1) || !(o.visible > 0 && o.visible <= 1))
-    cli_usage(&command, "--mix must be 0 to 1, --visible above 0 and at most 1");
+  const double shares[] = {o.mix, o.body, o.hat, o.hand};
+  for (size_t i = 0; i < sizeof shares / sizeof *shares; i++) {
+    if (!(shares[i] >= 0 && shares[i] <= 1)) cli_usage(&command, "--mix, --body, --hat and --hand must be 0 to 1");
+  }
+  if (!(o.visible > 0 && o.visible <= 1)) cli_usage(&command, "--visible must be above 0 and at most 1");
   o.shot = shot;
 
   /* Everything is read and checked before the first file is written. */

@@ -1,5 +1,5 @@
 /* Rendered training frames of a puppet given as OBJ files, one an expression: poses spread evenly over the space in which the
- * face is seen, random lights and backdrops, exact landmarks.
+ * face is seen, mixed expressions and darting eyes, random lights, grading, backdrops and props; exact landmarks.
  *
  * Beside the meshes stands landmarks.json:
  *
@@ -19,6 +19,7 @@
 #include "backgrounds.h"
 #include "obj.h"
 #include "outline.h"
+#include "props.h"
 
 enum { SYNTH_MAX_EYES = 8 };
 
@@ -35,6 +36,7 @@ typedef struct synth_puppet {
   size_t eye_count;
   int mixes;                       /* expressions share their topology */
   float centre[3];                 /* of the landmarks' box in the first expression; its longest side is scaled to 1 */
+  float brows;                     /* the landmarks' upper end there, along up */
   float right[3], up[3], front[3]; /* of the face */
 } synth_puppet;
 
@@ -45,7 +47,8 @@ typedef struct synth_options {
   double yaw, pitch, roll;      /* degrees either way */
   double near, far;             /* distance of the camera, in sizes of the landmarks' box */
   double smallest, largest;     /* that box's share of the picture's side */
-  double mix;                   /* probability that a frame mixes two expressions */
+  double mix;                   /* probability that a frame mixes expressions */
+  double body, hat, hand;       /* probability of each, see props.h */
   double visible;               /* least share of the landmarks that must be seen */
   const backgrounds *backdrops; /* NULL or empty: plain colours */
 } synth_options;
@@ -61,6 +64,8 @@ void synth_free(synth_puppet *p);
 typedef struct synth_frame {
   raster_camera camera;
   float *vertices;        /* positions, then normals, then attributes of the posed mesh; owned */
+  uint32_t *triangles;    /* of mesh and props; owned */
+  uint16_t *materials;    /* likewise */
   raster_mesh mesh;       /* on these */
   double *points;         /* [point_count][2] pixels */
   unsigned char *visible; /* [point_count] */
