@@ -339,6 +339,20 @@ double path_nearest(const bezier_path *p, double x, double y, double *distance) 
   return wrap(p, place_of(p, best_piece, best_t));
 }
 
+double path_sample(const bezier_path *p, double s, unsigned count) {
+  double t, best = INFINITY, result = s;
+  size_t i = locate(p, s, &t);
+  unsigned k = (unsigned)(t * (count - 1)), end = k + 2;
+  for (; k < end && k < count; ++k) {
+    double place = place_of(p, i, (double)k / (count - 1)), d = fabs(place - wrap(p, s));
+    if (d < best) {
+      best = d;
+      result = place;
+    }
+  }
+  return wrap(p, result);
+}
+
 double path_extreme(const bezier_path *p, double dx, double dy) {
   double best = -INFINITY, best_t = 0;
   size_t i, best_piece = 0;

@@ -45,6 +45,9 @@ void path_at(const bezier_path *p, double s, double point[2], double tangent[2])
 /* Place of the point nearest to (x, y); *distance may be NULL. */
 double path_nearest(const bezier_path *p, double x, double y, double *distance);
 
+/* The nearest to s, along the path, of places at `count` equal steps of each piece's parameter, both its ends among them. */
+double path_sample(const bezier_path *p, double s, unsigned count);
+
 /* Place of the point farthest in the direction (dx, dy). */
 double path_extreme(const bezier_path *p, double dx, double dy);
 

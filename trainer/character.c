@@ -306,6 +306,17 @@ static int read_anchors(const reader *r, const cJSON *root, character *ch) {
   return 0;
 }
 
+static int read_samples(const reader *r, const cJSON *root, character *ch) {
+  const cJSON *item = cJSON_GetObjectItemCaseSensitive(root, "samples");
+  double value;
+  if (!item) return 0;
+  if (!json_number(item, &value) || value < 2 || value > 10000 || value != (double)(uint32_t)value) {
+    return message_set(r->message, "%s: expected \"samples\" to be a whole number from 2 to 10000", r->path);
+  }
+  ch->samples = (uint32_t)value;
+  return 0;
+}
+
 /* The name of a template without one: its file's, without folder and extension. */
 static char *name_of_path(const char *path) {
   const char *slash = strrchr(path, '/');
@@ -329,7 +340,7 @@ int character_load(const char *path, character *ch, char *message) {
     if (!ch->name) {
       no_memory(path, message);
     } else if (!read_parts(&r, root, ch) && !read_landmarks(&r, root, ch) && !read_shapes(&r, root, ch) &&
-               !read_anchors(&r, root, ch)) {
+               !read_anchors(&r, root, ch) && !read_samples(&r, root, ch)) {
       result = character_check(ch, path, message);
     }
   }
@@ -425,6 +436,7 @@ static cJSON *to_json(const character *ch) {
   for (i = 0; i < 2; ++i) {
     good = good && cJSON_AddItemToArray(list, cJSON_CreateString(ch->landmarks[ch->anchors[i]].name));
   }
+  if (ch->samples) good = good && cJSON_AddNumberToObject(root, "samples", ch->samples);
   if (good) return root;
   cJSON_Delete(root);
   return NULL;

@@ -643,7 +643,6 @@ static int load(const char *path, const character *ch, dataset *ds, load_what wh
     return no_memory(path, message);
   }
   if (ds->frame_count) return 0;
-  free_frames(ds);
   if (!file_count) {
     return message_set(
         message,

@@ -70,8 +70,8 @@ typedef struct dataset {
   uint32_t landmark_count;
 } dataset;
 
-/* The annotation of frames with image and landmarks; pixels are not read yet.  Fails, with *ds zero but for its issues, if
- * the folder holds no usable frame. */
+/* The annotation of frames with image and landmarks; pixels are not read yet.  Fails, with *ds zero but for its issues and
+ * the shots they are of, if the folder holds no usable frame. */
 int dataset_load(const char *path, const character *ch, dataset *ds, char *message);
 
 /* The same for work on annotations alone: images, and points where there are shapes, may be missing. */

@@ -72,7 +72,8 @@ static int info_main(int argc, char **argv) {
     shots_character(template_path, argv[d], &ch);
     if (dataset_load(argv[d], &ch, &ds, message) || dataset_cache(&ds, shots_parallel, NULL, message)) {
       cli_error("%s", message);
-      for (i = 0; i < ds.issue_count; ++i) fprintf(stderr, "  %s: %s\n", ds.issues[i].path, ds.issues[i].reason);
+      for (i = 0; i < ds.issue_count && !ds.shot_count; ++i)
+        fprintf(stderr, "  %s: %s\n", ds.issues[i].path, ds.issues[i].reason);
       refused = 1;
     }
     counts = cli_alloc(ds.shot_count + 1, sizeof *counts);

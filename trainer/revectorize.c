@@ -502,6 +502,7 @@ static int find_landmark(search *s, uint32_t index) {
     place = fmod(place, length);
     if (place < 0) place += length;
   }
+  if (s->ch->samples) place = path_sample(p, place, s->ch->samples);
   s->place[index] = place;
   path_at(p, place, point, NULL);
   s->f->points[2 * index] = (float)point[0];
