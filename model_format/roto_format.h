@@ -69,19 +69,21 @@ enum {
 
 #define ROTO_NONE 0xffffffffu /* "no tensor", "no string" */
 
-/* Chunks, in this order: the first eight are in every file, SHAP if it predicts shapes, LOOK if it looks twice. */
+/* Chunks, in this order: the first eight are in every file, SHAP if it predicts shapes, LOOK if it looks twice,
+ * RANG if it can run in int8. */
 #define ROTO_CHUNK(a, b, c, d) ((uint32_t)(a) | (uint32_t)(b) << 8 | (uint32_t)(c) << 16 | (uint32_t)(d) << 24)
-#define ROTO_CHUNK_LIST(X)                                                                     \
-  X(META, ROTO_CHUNK('M', 'E', 'T', 'A')) /* name and description */                           \
-  X(INPT, ROTO_CHUNK('I', 'N', 'P', 'T')) /* input description */                              \
-  X(TMPL, ROTO_CHUNK('T', 'M', 'P', 'L')) /* template: landmarks, parts, shapes */             \
-  X(CALB, ROTO_CHUNK('C', 'A', 'L', 'B')) /* calibration: spread -> expected error */          \
-  X(NETW, ROTO_CHUNK('N', 'E', 'T', 'W')) /* nodes */                                          \
-  X(TDIR, ROTO_CHUNK('T', 'D', 'I', 'R')) /* where each tensor lies in DATA, and its length */ \
-  X(DATA, ROTO_CHUNK('D', 'A', 'T', 'A')) /* tensors, each at a multiple of 64 */              \
-  X(TEST, ROTO_CHUNK('T', 'E', 'S', 'T')) /* self-test: one input, its output, tolerance */    \
-  X(SHAP, ROTO_CHUNK('S', 'H', 'A', 'P')) /* shape networks, with their own weights */         \
-  X(LOOK, ROTO_CHUNK('L', 'O', 'O', 'K')) /* a second look: which landmarks together, and its model */
+#define ROTO_CHUNK_LIST(X)                                                                             \
+  X(META, ROTO_CHUNK('M', 'E', 'T', 'A')) /* name and description */                                   \
+  X(INPT, ROTO_CHUNK('I', 'N', 'P', 'T')) /* input description */                                      \
+  X(TMPL, ROTO_CHUNK('T', 'M', 'P', 'L')) /* template: landmarks, parts, shapes */                     \
+  X(CALB, ROTO_CHUNK('C', 'A', 'L', 'B')) /* calibration: spread -> expected error */                  \
+  X(NETW, ROTO_CHUNK('N', 'E', 'T', 'W')) /* nodes */                                                  \
+  X(TDIR, ROTO_CHUNK('T', 'D', 'I', 'R')) /* where each tensor lies in DATA, and its length */         \
+  X(DATA, ROTO_CHUNK('D', 'A', 'T', 'A')) /* tensors, each at a multiple of 64 */                      \
+  X(TEST, ROTO_CHUNK('T', 'E', 'S', 'T')) /* self-test: one input, its output, tolerance */            \
+  X(SHAP, ROTO_CHUNK('S', 'H', 'A', 'P')) /* shape networks, with their own weights */                 \
+  X(LOOK, ROTO_CHUNK('L', 'O', 'O', 'K')) /* a second look: which landmarks together, and its model */ \
+  X(RANG, ROTO_CHUNK('R', 'A', 'N', 'G')) /* the range of each node's values, for int8 */
 enum {
 #define ROTO_CHUNK_ENUM(name, code) ROTO_CHUNK_##name,
   ROTO_CHUNK_LIST(ROTO_CHUNK_ENUM)
@@ -200,80 +202,88 @@ enum {
 enum { ROTO_LOOK_COUNT = 0 /* u32 */, ROTO_LOOK_USED = 4, ROTO_LOOK_SIZE = 16 };
 #define ROTO_LOOK_LEAST 0.125f /* smallest box of a second look, of the longer side of all landmarks' */
 
+/* RANG: head, a range for each node. */
+enum { ROTO_RANGES_COUNT = 0 /* u32 */, ROTO_RANGES_TOLERANCE = 4 /* f32, of the self-test in int8 */, ROTO_RANGES_SIZE = 8 };
+enum { ROTO_RANGE_LOW = 0 /* f32 */, ROTO_RANGE_HIGH = 4 /* f32 */, ROTO_RANGE_SIZE = 8 };
+
 /* The rules of SPEC.md: number, name, status, sentence.  Numbers are never reused. */
-#define ROTO_RULE_LIST(X)                                                                                                      \
-  X(1, MAGIC, ROTO_ERR_NOT_ROTO, "the file begins with the magic")                                                             \
-  X(2, VERSION, ROTO_ERR_VERSION, "the format version is one this build reads")                                                \
-  X(3, FILE_SIZE, ROTO_ERR_INVALID, "the file is as long as its header says")                                                  \
-  X(4, CHUNK_COUNT, ROTO_ERR_INVALID, "the table holds 8 chunks, and those of SHAP and LOOK that there are")                   \
-  X(5, CHUNK_NAME, ROTO_ERR_INVALID, "the chunks are META INPT TMPL CALB NETW TDIR DATA TEST, then SHAP, LOOK, in this order") \
-  X(6, CHUNK_OFFSET, ROTO_ERR_INVALID, "a chunk starts where the one before ended, rounded up to 64")                          \
-  X(7, CHUNK_END, ROTO_ERR_INVALID, "a chunk ends inside the file")                                                            \
-  X(8, TRAILING, ROTO_ERR_INVALID, "the last chunk ends the file")                                                             \
-  X(9, RESERVED, ROTO_ERR_INVALID, "reserved bytes and padding are zero")                                                      \
-  X(10, CHUNK_LENGTH, ROTO_ERR_INVALID, "a chunk is as long as its counts say")                                                \
-  X(11, STRING_PLACE, ROTO_ERR_INVALID, "a string starts where the one before ended, and the last one ends its table")         \
-  X(12, STRING_END, ROTO_ERR_INVALID, "a string ends with a zero byte within its longest length")                              \
-  X(13, STRING_TEXT, ROTO_ERR_INVALID, "a string is UTF-8 without control characters")                                         \
-  X(14, NAME, ROTO_ERR_INVALID, "names are not empty and differ within their kind")                                            \
-  X(15, INPUT_SHAPE, ROTO_ERR_INVALID, "the input is 1 to 4096 pixels wide and high, of 1 to 4 channels")                      \
-  X(16, INPUT_TRANSFER, ROTO_ERR_INVALID, "the transfer is sRGB or linear")                                                    \
-  X(17, INPUT_SCALING, ROTO_ERR_INVALID, "mean and scale are finite, scale is not 0, and both are 0 for absent channels")      \
-  X(18, INPUT_MARGIN, ROTO_ERR_INVALID, "the crop margin is finite and above 0")                                               \
-  X(19, TEMPLATE_COUNT, ROTO_ERR_INVALID, "there are landmarks and parts, or (a bare network) neither")                        \
-  X(20, TEMPLATE_LIMIT, ROTO_ERR_LIMIT, "there are at most 1024 landmarks, parts and shapes, and 65536 vertices")              \
-  X(21, LANDMARK_PART, ROTO_ERR_INVALID, "the part of a landmark exists")                                                      \
-  X(22, LANDMARK_FLIP, ROTO_ERR_INVALID, "the flip partner of a landmark exists and flips back to it")                         \
-  X(23, WEIGHT, ROTO_ERR_INVALID, "weights of landmarks and parts are finite and not negative")                                \
-  X(24, SHAPE_CLOSED, ROTO_ERR_INVALID, "a shape is closed (1) or open (0)")                                                   \
-  X(25, SHAPE_VERTICES, ROTO_ERR_INVALID,                                                                                      \
-    "the vertices of a shape follow those of the one before, and the last shape ends the list")                                \
-  X(26, VERTEX, ROTO_ERR_INVALID, "a vertex is a landmark that exists, or -1")                                                 \
-  X(27, KNOT_COUNT, ROTO_ERR_INVALID, "there are 1 to 256 knots, exactly 1 if the network returns no spread")                  \
-  X(28, KNOT_VALUE, ROTO_ERR_INVALID, "knots are finite and not negative, and their spreads ascend")                           \
-  X(29, NODE_COUNT, ROTO_ERR_INVALID, "there are at least two nodes")                                                          \
-  X(30, NODE_LIMIT, ROTO_ERR_LIMIT, "there are at most 4096 nodes and 16384 tensors")                                          \
-  X(31, OP, ROTO_ERR_INVALID, "the operation is known")                                                                        \
-  X(32, ACT, ROTO_ERR_INVALID, "the activation is known and the operation can have it")                                        \
-  X(33, INPUT_NODE, ROTO_ERR_INVALID, "node 0, and no other, is INPUT, and it has the shape of the input description")         \
-  X(34, INPUT_COUNT, ROTO_ERR_INVALID, "a node has as many inputs as its operation takes")                                     \
-  X(35, INPUT_INDEX, ROTO_ERR_INVALID, "inputs are earlier nodes, and unused inputs are ROTO_NONE")                            \
-  X(36, PICTURE, ROTO_ERR_INVALID, "the picture feeds only CONV")                                                              \
-  X(37, UNUSED_FIELD, ROTO_ERR_INVALID, "fields that the operation does not use are 0")                                        \
-  X(38, KERNEL, ROTO_ERR_INVALID, "kernel sides and stride are at least 1")                                                    \
-  X(39, SHAPE_LIMIT, ROTO_ERR_LIMIT,                                                                                           \
-    "kernel sides are at most 64, strides 8, sides 4096, channels 65536, floats of a value or tensor 2^28")                    \
-  X(40, PADDING, ROTO_ERR_INVALID, "each padding is below its kernel side, and the kernel fits into the padded input")         \
-  X(41, OPERANDS, ROTO_ERR_INVALID, "the shapes of the inputs fit together")                                                   \
-  X(42, SHAPE, ROTO_ERR_INVALID, "the shape of a node is what its operation makes of its inputs")                              \
-  X(43, EPSILON, ROTO_ERR_INVALID, "the epsilon of a BATCHNORM is finite and above 0")                                         \
-  X(44, POINTS, ROTO_ERR_INVALID, "POINTS is the last node, with 1 or 3 channels for each landmark")                           \
-  X(45, NODE_USED, ROTO_ERR_INVALID, "every node but the last is an input of a later one")                                     \
-  X(46, OUTPUT, ROTO_ERR_INVALID, "where there are landmarks, the last node is 1 x 1 with 2 or 3 channels for each")           \
-  X(47, WORK_LIMIT, ROTO_ERR_LIMIT, "one inference takes at most 2^40 steps")                                                  \
-  X(48, TENSOR_ORDER, ROTO_ERR_INVALID,                                                                                        \
-    "the nodes name the tensors 0, 1, 2 ... in order, each those of its operation, until all are named")                       \
-  X(49, TENSOR_COUNT, ROTO_ERR_INVALID, "a tensor has as many floats as its node needs")                                       \
-  X(50, TENSOR_PLACE, ROTO_ERR_INVALID,                                                                                        \
-    "a tensor starts where the one before ended, rounded up to 64, and the last one ends DATA")                                \
-  X(51, FINITE, ROTO_ERR_INVALID, "the floats of tensors and shape networks are finite")                                       \
-  X(52, VARIANCE, ROTO_ERR_INVALID, "variance + epsilon of a BATCHNORM is above 0")                                            \
-  X(53, TEST_COUNT, ROTO_ERR_INVALID, "the self-test has one byte for each input value and one float for each output")         \
-  X(54, TEST_VALUE, ROTO_ERR_INVALID, "the tolerance of the self-test is finite and above 0, and its outputs are finite")      \
-  X(55, SHAPE_NETWORK, ROTO_ERR_INVALID,                                                                                       \
-    "a shape network has at least 2 landmarks, 1 vertex and 1 block, and a width that is a multiple of 16 above 0")            \
-  X(56, SHAPE_NETWORK_LIMIT, ROTO_ERR_LIMIT,                                                                                   \
-    "a shape network has at most 64 landmarks, 256 vertices, 8 blocks and a width of 256")                                     \
-  X(57, SHAPE_USE, ROTO_ERR_INVALID,                                                                                           \
-    "shapes first name the networks 0, 1, 2 ... in order, until all are named, and there is at least one")                     \
-  X(58, SHAPE_TURN, ROTO_ERR_INVALID,                                                                                          \
-    "mirrored and reversed are 0 or 1, and the first vertex exists; of an open shape it is an end")                            \
-  X(59, SHAPE_LANDMARK, ROTO_ERR_INVALID, "the landmarks of a shape network exist and differ within a shape")                  \
-  X(60, SHAPE_VERTEX, ROTO_ERR_INVALID,                                                                                        \
-    "a shape has its network's vertices: as many, the same ones predicted, the others among its landmarks")                    \
-  X(61, LOOK, ROTO_ERR_INVALID, "there are 1 to 64 second looks, each with a landmark, and none beyond")                       \
-  X(62, LOOK_MODEL, ROTO_ERR_INVALID,                                                                                          \
-    "the model of the second look is a .roto file without SHAP and LOOK, with as many landmarks that flip alike")
+#define ROTO_RULE_LIST(X)                                                                                                 \
+  X(1, MAGIC, ROTO_ERR_NOT_ROTO, "the file begins with the magic")                                                        \
+  X(2, VERSION, ROTO_ERR_VERSION, "the format version is one this build reads")                                           \
+  X(3, FILE_SIZE, ROTO_ERR_INVALID, "the file is as long as its header says")                                             \
+  X(4, CHUNK_COUNT, ROTO_ERR_INVALID, "the table holds 8 chunks, and those of SHAP, LOOK and RANG that there are")        \
+  X(5, CHUNK_NAME, ROTO_ERR_INVALID,                                                                                      \
+    "the chunks are META INPT TMPL CALB NETW TDIR DATA TEST, then SHAP, LOOK, RANG, in this order")                       \
+  X(6, CHUNK_OFFSET, ROTO_ERR_INVALID, "a chunk starts where the one before ended, rounded up to 64")                     \
+  X(7, CHUNK_END, ROTO_ERR_INVALID, "a chunk ends inside the file")                                                       \
+  X(8, TRAILING, ROTO_ERR_INVALID, "the last chunk ends the file")                                                        \
+  X(9, RESERVED, ROTO_ERR_INVALID, "reserved bytes and padding are zero")                                                 \
+  X(10, CHUNK_LENGTH, ROTO_ERR_INVALID, "a chunk is as long as its counts say")                                           \
+  X(11, STRING_PLACE, ROTO_ERR_INVALID, "a string starts where the one before ended, and the last one ends its table")    \
+  X(12, STRING_END, ROTO_ERR_INVALID, "a string ends with a zero byte within its longest length")                         \
+  X(13, STRING_TEXT, ROTO_ERR_INVALID, "a string is UTF-8 without control characters")                                    \
+  X(14, NAME, ROTO_ERR_INVALID, "names are not empty and differ within their kind")                                       \
+  X(15, INPUT_SHAPE, ROTO_ERR_INVALID, "the input is 1 to 4096 pixels wide and high, of 1 to 4 channels")                 \
+  X(16, INPUT_TRANSFER, ROTO_ERR_INVALID, "the transfer is sRGB or linear")                                               \
+  X(17, INPUT_SCALING, ROTO_ERR_INVALID, "mean and scale are finite, scale is not 0, and both are 0 for absent channels") \
+  X(18, INPUT_MARGIN, ROTO_ERR_INVALID, "the crop margin is finite and above 0")                                          \
+  X(19, TEMPLATE_COUNT, ROTO_ERR_INVALID, "there are landmarks and parts, or (a bare network) neither")                   \
+  X(20, TEMPLATE_LIMIT, ROTO_ERR_LIMIT, "there are at most 1024 landmarks, parts and shapes, and 65536 vertices")         \
+  X(21, LANDMARK_PART, ROTO_ERR_INVALID, "the part of a landmark exists")                                                 \
+  X(22, LANDMARK_FLIP, ROTO_ERR_INVALID, "the flip partner of a landmark exists and flips back to it")                    \
+  X(23, WEIGHT, ROTO_ERR_INVALID, "weights of landmarks and parts are finite and not negative")                           \
+  X(24, SHAPE_CLOSED, ROTO_ERR_INVALID, "a shape is closed (1) or open (0)")                                              \
+  X(25, SHAPE_VERTICES, ROTO_ERR_INVALID,                                                                                 \
+    "the vertices of a shape follow those of the one before, and the last shape ends the list")                           \
+  X(26, VERTEX, ROTO_ERR_INVALID, "a vertex is a landmark that exists, or -1")                                            \
+  X(27, KNOT_COUNT, ROTO_ERR_INVALID, "there are 1 to 256 knots, exactly 1 if the network returns no spread")             \
+  X(28, KNOT_VALUE, ROTO_ERR_INVALID, "knots are finite and not negative, and their spreads ascend")                      \
+  X(29, NODE_COUNT, ROTO_ERR_INVALID, "there are at least two nodes")                                                     \
+  X(30, NODE_LIMIT, ROTO_ERR_LIMIT, "there are at most 4096 nodes and 16384 tensors")                                     \
+  X(31, OP, ROTO_ERR_INVALID, "the operation is known")                                                                   \
+  X(32, ACT, ROTO_ERR_INVALID, "the activation is known and the operation can have it")                                   \
+  X(33, INPUT_NODE, ROTO_ERR_INVALID, "node 0, and no other, is INPUT, and it has the shape of the input description")    \
+  X(34, INPUT_COUNT, ROTO_ERR_INVALID, "a node has as many inputs as its operation takes")                                \
+  X(35, INPUT_INDEX, ROTO_ERR_INVALID, "inputs are earlier nodes, and unused inputs are ROTO_NONE")                       \
+  X(36, PICTURE, ROTO_ERR_INVALID, "the picture feeds only CONV")                                                         \
+  X(37, UNUSED_FIELD, ROTO_ERR_INVALID, "fields that the operation does not use are 0")                                   \
+  X(38, KERNEL, ROTO_ERR_INVALID, "kernel sides and stride are at least 1")                                               \
+  X(39, SHAPE_LIMIT, ROTO_ERR_LIMIT,                                                                                      \
+    "kernel sides are at most 64, strides 8, sides 4096, channels 65536, floats of a value or tensor 2^28")               \
+  X(40, PADDING, ROTO_ERR_INVALID, "each padding is below its kernel side, and the kernel fits into the padded input")    \
+  X(41, OPERANDS, ROTO_ERR_INVALID, "the shapes of the inputs fit together")                                              \
+  X(42, SHAPE, ROTO_ERR_INVALID, "the shape of a node is what its operation makes of its inputs")                         \
+  X(43, EPSILON, ROTO_ERR_INVALID, "the epsilon of a BATCHNORM is finite and above 0")                                    \
+  X(44, POINTS, ROTO_ERR_INVALID, "POINTS is the last node, with 1 or 3 channels for each landmark")                      \
+  X(45, NODE_USED, ROTO_ERR_INVALID, "every node but the last is an input of a later one")                                \
+  X(46, OUTPUT, ROTO_ERR_INVALID, "where there are landmarks, the last node is 1 x 1 with 2 or 3 channels for each")      \
+  X(47, WORK_LIMIT, ROTO_ERR_LIMIT, "one inference takes at most 2^40 steps")                                             \
+  X(48, TENSOR_ORDER, ROTO_ERR_INVALID,                                                                                   \
+    "the nodes name the tensors 0, 1, 2 ... in order, each those of its operation, until all are named")                  \
+  X(49, TENSOR_COUNT, ROTO_ERR_INVALID, "a tensor has as many floats as its node needs")                                  \
+  X(50, TENSOR_PLACE, ROTO_ERR_INVALID,                                                                                   \
+    "a tensor starts where the one before ended, rounded up to 64, and the last one ends DATA")                           \
+  X(51, FINITE, ROTO_ERR_INVALID, "the floats of tensors and shape networks are finite")                                  \
+  X(52, VARIANCE, ROTO_ERR_INVALID, "variance + epsilon of a BATCHNORM is above 0")                                       \
+  X(53, TEST_COUNT, ROTO_ERR_INVALID, "the self-test has one byte for each input value and one float for each output")    \
+  X(54, TEST_VALUE, ROTO_ERR_INVALID, "the tolerance of the self-test is finite and above 0, and its outputs are finite") \
+  X(55, SHAPE_NETWORK, ROTO_ERR_INVALID,                                                                                  \
+    "a shape network has at least 2 landmarks, 1 vertex and 1 block, and a width that is a multiple of 16 above 0")       \
+  X(56, SHAPE_NETWORK_LIMIT, ROTO_ERR_LIMIT,                                                                              \
+    "a shape network has at most 64 landmarks, 256 vertices, 8 blocks and a width of 256")                                \
+  X(57, SHAPE_USE, ROTO_ERR_INVALID,                                                                                      \
+    "shapes first name the networks 0, 1, 2 ... in order, until all are named, and there is at least one")                \
+  X(58, SHAPE_TURN, ROTO_ERR_INVALID,                                                                                     \
+    "mirrored and reversed are 0 or 1, and the first vertex exists; of an open shape it is an end")                       \
+  X(59, SHAPE_LANDMARK, ROTO_ERR_INVALID, "the landmarks of a shape network exist and differ within a shape")             \
+  X(60, SHAPE_VERTEX, ROTO_ERR_INVALID,                                                                                   \
+    "a shape has its network's vertices: as many, the same ones predicted, the others among its landmarks")               \
+  X(61, LOOK, ROTO_ERR_INVALID, "there are 1 to 64 second looks, each with a landmark, and none beyond")                  \
+  X(62, LOOK_MODEL, ROTO_ERR_INVALID,                                                                                     \
+    "the model of the second look is a .roto file without SHAP and LOOK, with as many landmarks that flip alike")         \
+  X(63, RANGE_COUNT, ROTO_ERR_INVALID, "there is one range for each node")                                                \
+  X(64, RANGE, ROTO_ERR_INVALID, "a range is finite, holds 0 and is 1e-30 to 1e30 wide")                                  \
+  X(65, RANGE_TOLERANCE, ROTO_ERR_INVALID, "the tolerance of the self-test in int8 is finite and above 0")
 enum {
 #define ROTO_RULE_ENUM(number, name, status, text) ROTO_RULE_##name = number,
   ROTO_RULE_LIST(ROTO_RULE_ENUM)

@@ -453,6 +453,21 @@ roto_status roto_write_look(const unsigned char *model, size_t model_size, const
   return replace_chunk(model, ROTO_CHUNK_LOOK, &b, bytes, size);
 }
 
+roto_status roto_write_ranges(const unsigned char *model, size_t model_size, const float (*ranges)[2], uint32_t node_count,
+                              float tolerance, unsigned char **bytes, size_t *size) {
+  buffer b = {NULL, 0, 0, ROTO_OK};
+  *bytes = NULL;
+  *size = 0;
+  if (!model || model_size < ROTO_HEADER_SIZE || !ranges) return ROTO_ERR_ARGUMENT;
+  put_u32(&b, node_count);
+  put_f32(&b, tolerance);
+  for (uint32_t i = 0; i < node_count; i++) {
+    put_f32(&b, ranges[i][0]);
+    put_f32(&b, ranges[i][1]);
+  }
+  return replace_chunk(model, ROTO_CHUNK_RANG, &b, bytes, size);
+}
+
 int roto_write_file_atomic(const char *path, const void *bytes, size_t size) {
   size_t length = strlen(path) + 64;
   char *temporary = malloc(length);

@@ -93,6 +93,11 @@ roto_status roto_write_shapes(const unsigned char *model, size_t model_size, con
 roto_status roto_write_look(const unsigned char *model, size_t model_size, const uint32_t *looks, uint32_t look_count,
                             const unsigned char *second, size_t second_size, unsigned char **bytes, size_t *size);
 
+/* A valid model with ranges for int8 (SPEC.md, RANG) instead of those it had, or for the first time: `ranges` holds low and high of
+ * each node, `node_count` of them; `tolerance` is that of the self-test in int8. */
+roto_status roto_write_ranges(const unsigned char *model, size_t model_size, const float (*ranges)[2], uint32_t node_count,
+                              float tolerance, unsigned char **bytes, size_t *size);
+
 /* A chunk of a valid model (ROTO_CHUNK_META ...), NULL if it is not there. */
 const unsigned char *roto_find_chunk(const unsigned char *model, uint32_t chunk, size_t *length);
 

@@ -62,8 +62,9 @@ typedef struct rotoi_file {
   /* Records and tables for the accessors below. */
   const unsigned char *landmarks, *parts, *shapes, *vertices, *knots, *nodes, *directory, *data, *test_outputs;
   const unsigned char *shape_nets, *shape_uses, *shape_landmarks, *shape_weights, *shape_tests;
-  const unsigned char *looks; /* u32 [landmark_count] */
-  const unsigned char *ranges; /* NULL: none */
+  const unsigned char *looks;  /* u32 [landmark_count] */
+  const unsigned char *ranges; /* of each node, for int8; NULL: none */
+  float range_tolerance;       /* of the self-test in int8 */
   const char *strings;
   uint32_t look_count;             /* 0: there is no second look */
   const unsigned char *look_model; /* the file of its model, valid too */
@@ -97,8 +98,8 @@ static void rotoi_read_range(const rotoi_file *file, uint32_t node, float *low, 
 /* ---- accessors ---- */
 
 static void rotoi_read_range(const rotoi_file *file, uint32_t node, float *low, float *high) {
-  *low = rotoi_f32(file->ranges + 8 * (size_t)node);
-  *high = rotoi_f32(file->ranges + 8 * (size_t)node + 4);
+  *low = rotoi_f32(file->ranges + ROTO_RANGE_SIZE * (size_t)node + ROTO_RANGE_LOW);
+  *high = rotoi_f32(file->ranges + ROTO_RANGE_SIZE * (size_t)node + ROTO_RANGE_HIGH);
 }
 
 static void rotoi_read_node(const rotoi_file *file, uint32_t index, rotoi_node *node) {
@@ -898,8 +899,12 @@ static int rotoi_check_looks(rotoi_parser *p) {
   file->look_model = head;
   file->look_model_size = (size_t)(end - head);
   memset(&error, 0, sizeof error);
-  if (file->look_model_size >= ROTO_HEADER_SIZE && rotoi_u32(head + ROTO_HEADER_CHUNK_COUNT) != ROTO_CHUNK_REQUIRED)
-    return rotoi_refuse(p, ROTO_RULE_LOOK_MODEL, 0, head + ROTO_HEADER_CHUNK_COUNT);
+  if (file->look_model_size >= ROTO_HEADER_SIZE + (ROTO_CHUNK_REQUIRED + 1) * ROTO_ENTRY_SIZE) {
+    const unsigned char *entry = head + ROTO_HEADER_SIZE + ROTO_CHUNK_REQUIRED * ROTO_ENTRY_SIZE;
+    uint32_t chunks = rotoi_u32(head + ROTO_HEADER_CHUNK_COUNT);
+    if (chunks > ROTO_CHUNK_REQUIRED && rotoi_u32(entry + ROTO_ENTRY_NAME) != ROTO_CHUNK('R', 'A', 'N', 'G'))
+      return rotoi_refuse(p, ROTO_RULE_LOOK_MODEL, 0, head + ROTO_HEADER_CHUNK_COUNT);
+  }
   if (rotoi_parse(head, file->look_model_size, &inner, &error))
     return rotoi_refuse(p, ROTO_RULE_LOOK_MODEL, error.rule, head + (size_t)error.offset);
   if (inner.landmark_count != file->landmark_count || inner.input_channels != file->input_channels)
@@ -912,6 +917,27 @@ static int rotoi_check_looks(rotoi_parser *p) {
   return 1;
 }
 
+/* RANG, if it is there. */
+static int rotoi_check_ranges(rotoi_parser *p) {
+  const unsigned char *head = p->begin[ROTO_CHUNK_RANG], *range = head + ROTO_RANGES_SIZE;
+  rotoi_file *file = p->file;
+  uint32_t i;
+  if (!head) return 1;
+  if (!rotoi_check_head(p, ROTO_CHUNK_RANG, ROTO_RANGES_SIZE, ROTO_RANGES_SIZE)) return 0;
+  if (rotoi_u32(head + ROTO_RANGES_COUNT) != file->node_count) return rotoi_refuse(p, ROTO_RULE_RANGE_COUNT, 0, head);
+  if (!rotoi_check_length(p, ROTO_CHUNK_RANG, ROTO_RANGES_SIZE + (uint64_t)file->node_count * ROTO_RANGE_SIZE)) return 0;
+  if (!rotoi_is_positive(head + ROTO_RANGES_TOLERANCE)) return rotoi_refuse(p, ROTO_RULE_RANGE_TOLERANCE, 0, head);
+  file->range_tolerance = rotoi_f32(head + ROTO_RANGES_TOLERANCE);
+  for (i = 0; i < file->node_count; i++, range += ROTO_RANGE_SIZE) {
+    float low = rotoi_f32(range + ROTO_RANGE_LOW), high = rotoi_f32(range + ROTO_RANGE_HIGH);
+    if (!rotoi_is_finite(range + ROTO_RANGE_LOW) || !rotoi_is_amount(range + ROTO_RANGE_HIGH) || !(low <= 0) ||
+        rotoi_u32(range + ROTO_RANGE_LOW) == 0x80000000u || !(high - low >= 1e-30f && high - low <= 1e30f))
+      return rotoi_refuse(p, ROTO_RULE_RANGE, i, range);
+  }
+  file->ranges = head + ROTO_RANGES_SIZE;
+  return 1;
+}
+
 static roto_status rotoi_parse(const unsigned char *data, size_t size, rotoi_file *file, roto_error *err) {
   rotoi_parser p;
   memset(&p, 0, sizeof p);
@@ -921,7 +947,7 @@ static roto_status rotoi_parse(const unsigned char *data, size_t size, rotoi_fil
   p.file = file;
   if (rotoi_check_chunks(&p) && rotoi_check_meta(&p) && rotoi_check_input(&p) && rotoi_check_template(&p) &&
       rotoi_check_tensors(&p) && rotoi_check_network(&p) && rotoi_check_calibration(&p) && rotoi_check_test(&p) &&
-      rotoi_check_shapes(&p) && rotoi_check_looks(&p))
+      rotoi_check_shapes(&p) && rotoi_check_looks(&p) && rotoi_check_ranges(&p))
     return ROTO_OK;
   memset(file, 0, sizeof *file);
   if (err) *err = p.error;

@@ -115,6 +115,15 @@ static void rotoi_low_finish_all(const rotoi_low_finish *f, int act) {
 
 enum { ROTOI_LOW_MR = 14, ROTOI_LOW_NR = 32 };
 
+/* acc += x * b, two bfloat16 or four bytes a lane.  As the compiler's intrinsics, gcc 12 keeps accumulators in memory as well and
+ * loads b again for each product of bytes: half the speed. */
+rotoi_inline ROTOI_AVX512_BF16 void rotoi_dot_bf16(__m512 *acc, __m512i x, __m512i b) {
+  __asm__("vdpbf16ps %2, %1, %0" : "+v"(*acc) : "v"(x), "v"(b));
+}
+rotoi_inline ROTOI_AVX512_VNNI void rotoi_dot_u8(__m512i *acc, __m512i x, __m512i b) {
+  __asm__("vpdpbusd %2, %1, %0" : "+v"(*acc) : "v"(x), "v"(b));
+}
+
 /* The sums of a tile, [m][16 * nv]. */
 rotoi_inline ROTOI_AVX512_BF16 void rotoi_sums_bf16(const rotoi_low_gemm *g, float *out, const size_t m, const size_t nv) {
   const __m512 zero = _mm512_setzero_ps(), bias0 = g->bias ? _mm512_loadu_ps(g->bias) : zero;
@@ -126,14 +135,14 @@ rotoi_inline ROTOI_AVX512_BF16 void rotoi_sums_bf16(const rotoi_low_gemm *g, flo
   const unsigned char *const *a = g->a;
   for (size_t t = g->taps; t != 0; --t, a += m) {
     for (size_t l = 0; l < g->k; ++l, b += 64 * nv) {
-      const __m512bh b0 = (__m512bh)_mm512_loadu_si512(b), b1 = nv > 1 ? (__m512bh)_mm512_loadu_si512(b + 64) : b0;
+      const __m512i b0 = _mm512_loadu_si512(b), b1 = nv > 1 ? _mm512_loadu_si512(b + 64) : b0;
       _mm_prefetch((const void *)((uintptr_t)b + ROTOI_AHEAD), _MM_HINT_T0);
       if (nv > 1) _mm_prefetch((const void *)((uintptr_t)b + ROTOI_AHEAD + 64), _MM_HINT_T0);
       ROTOI_UNROLL
       for (size_t i = 0; i < m; ++i) {
-        const __m512bh x = (__m512bh)_mm512_set1_epi32(rotoi_word(a[i] + 4 * l));
-        acc0[i] = _mm512_dpbf16_ps(acc0[i], x, b0);
-        if (nv > 1) acc1[i] = _mm512_dpbf16_ps(acc1[i], x, b1);
+        const __m512i x = _mm512_set1_epi32(rotoi_word(a[i] + 4 * l));
+        rotoi_dot_bf16(&acc0[i], x, b0);
+        if (nv > 1) rotoi_dot_bf16(&acc1[i], x, b1);
       }
     }
   }
@@ -158,18 +167,19 @@ rotoi_inline ROTOI_AVX512_VNNI void rotoi_sums_u8(const rotoi_low_gemm *g, float
       ROTOI_UNROLL
       for (size_t i = 0; i < m; ++i) {
         const __m512i x = _mm512_set1_epi32(rotoi_word(a[i] + 4 * l));
-        acc0[i] = _mm512_dpbusd_epi32(acc0[i], x, b0);
-        if (nv > 1) acc1[i] = _mm512_dpbusd_epi32(acc1[i], x, b1);
+        rotoi_dot_u8(&acc0[i], x, b0);
+        if (nv > 1) rotoi_dot_u8(&acc1[i], x, b1);
       }
     }
   }
-  for (size_t v = 0; v < nv; ++v) {
-    const __m512 factor = _mm512_loadu_ps(g->factor + 16 * v), bias = _mm512_loadu_ps(g->bias + 16 * v);
-    ROTOI_UNROLL
-    for (size_t i = 0; i < m; ++i) {
-      const __m512 sum = _mm512_maskz_cvtepi32_ps(0xffff, v ? acc1[i] : acc0[i]);
-      _mm512_storeu_ps(out + (i * nv + v) * 16, _mm512_fmadd_ps(sum, factor, bias));
-    }
+  const __m512 factor0 = _mm512_loadu_ps(g->factor), bias0 = _mm512_loadu_ps(g->bias);
+  const __m512 factor1 = nv > 1 ? _mm512_loadu_ps(g->factor + 16) : factor0,
+               bias1 = nv > 1 ? _mm512_loadu_ps(g->bias + 16) : bias0;
+  ROTOI_UNROLL
+  for (size_t i = 0; i < m; ++i) {
+    _mm512_storeu_ps(out + i * 16 * nv, _mm512_fmadd_ps(_mm512_maskz_cvtepi32_ps(0xffff, acc0[i]), factor0, bias0));
+    if (nv > 1)
+      _mm512_storeu_ps(out + i * 16 * nv + 16, _mm512_fmadd_ps(_mm512_maskz_cvtepi32_ps(0xffff, acc1[i]), factor1, bias1));
   }
 }
 

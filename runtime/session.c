@@ -81,6 +81,7 @@ static void rotoi_fill_info(roto_model *model) {
   info->look_count = file->look_count;
   info->second = model->second ? &model->second->info : NULL;
   info->isa = model->plan.kernels->isa;
+  info->has_ranges = file->ranges != NULL;
   info->precision = !model->plan.low                      ? ROTO_PRECISION_FP32
                     : model->plan.low->type == ROTOI_BF16 ? ROTO_PRECISION_BF16
                                                           : ROTO_PRECISION_INT8;
@@ -106,7 +107,15 @@ static roto_status rotoi_open(const void *data, size_t size, const roto_options 
       m->vertices ? rotoi_plan_create(&m->file, kernels, low, options->separate, &m->allocator, &m->plan) : ROTO_ERR_MEMORY;
   if (!status) status = rotoi_shapes_create(&m->file, m->plan.kernels, &m->allocator, &m->shapes);
   if (!status && m->plan.workspace < m->shapes.workspace) m->plan.workspace = m->shapes.workspace;
-  if (!status && file.look_count) status = rotoi_open(file.look_model, file.look_model_size, options, error, &m->second);
+  if (!status && file.look_count) {
+    /* A second look without ranges of its own is better off in bfloat16 than refused. */
+    roto_options second = *options;
+    status = rotoi_open(file.look_model, file.look_model_size, &second, error, &m->second);
+    if (status == ROTO_ERR_RANGES) {
+      second.precision = ROTO_PRECISION_BF16;
+      status = rotoi_open(file.look_model, file.look_model_size, &second, error, &m->second);
+    }
+  }
   if (!status && m->second && m->plan.workspace < m->second->plan.workspace) m->plan.workspace = m->second->plan.workspace;
   if (!status && m->plan.workspace > (size_t)-1 - ROTOI_SESSION_HEAD - 64 * (size_t)ROTO_MAX_LANDMARKS) status = ROTO_ERR_LIMIT;
   if (status) {
@@ -563,11 +572,12 @@ static float rotoi_selftest_shapes(const roto_model *model, float *workspace, fl
   return worst;
 }
 
-/* The file's tolerance is that of float32; bfloat16 may be off by 2 % of the largest output. */
+/* The file's tolerances are those of float32 and of int8; bfloat16 may be off by 2 % of the largest output. */
 static float rotoi_selftest_tolerance(const roto_model *model) {
   const rotoi_file *file = &model->file;
   float largest = 0;
   if (!model->plan.low) return file->test_tolerance;
+  if (model->plan.low->type == ROTOI_U8) return file->range_tolerance;
   for (uint32_t i = 0; i < file->output_count; ++i) {
     float out = rotoi_test_output(file, i);
     out = out < 0 ? -out : out;

@@ -134,7 +134,31 @@ typedef struct model {
   float shape_tests[4][6 * 4];
   void (*second)(struct model *m); /* describes the model of the second look; NULL: there is none */
   uint32_t looks[8], look_count;
+  float ranges[MAX_NODES][2]; /* for int8, where with_ranges says so */
+  int with_ranges;
 } model;
+
+static void answer_ranges(model *m) {
+  const uint32_t count = m->desc.node_count;
+  for (uint32_t i = 0; i < count; i++) {
+    const roto_node_desc *node = &m->nodes[i];
+    static float values[4096];
+    size_t size = (size_t)node->h * node->w * node->c;
+    if (size > COUNT(values)) die(m->desc.name, "a node has more values than there is room for");
+    m->desc.node_count = i + 1;
+    m->ranges[i][0] = m->ranges[i][1] = 0;
+    if (i == 0) {
+      m->ranges[i][0] = -4, m->ranges[i][1] = 4;
+      continue;
+    }
+    interpret(&m->desc, values);
+    for (size_t k = 0; k < size; k++) {
+      m->ranges[i][0] = fminf(m->ranges[i][0], values[k]);
+      m->ranges[i][1] = fmaxf(m->ranges[i][1], values[k]);
+    }
+  }
+  m->desc.node_count = count;
+}
 
 /* The self-test's answers. */
 static void answer(model *m) {
@@ -143,6 +167,7 @@ static void answer(model *m) {
     const roto_shape_use_desc *u = &m->shape_uses[i];
     if (u->network != ROTO_NONE) draw_shape(&m->shape_nets[u->network], u, &m->desc.shapes[i], m->output, 2, m->shape_tests[i]);
   }
+  if (m->with_ranges) answer_ranges(m);
 }
 
 /* Append a node with inputs a and b (0: none, the picture apart) and give it random weights of about unit gain. */
@@ -369,11 +394,18 @@ static void make_looks(model *m) {
   m->second = make_second;
 }
 
+/* The same, ready for int8: the range of each node is what the self-test's picture makes of it. */
+static void make_ranges(model *m) {
+  make_looks(m);
+  m->desc.name = "ranges";
+  m->with_ranges = 1;
+}
+
 static const struct {
   const char *name;
   void (*make)(model *m);
-} valid[] = {{"all", make_all},         {"bare", make_bare},   {"dense", make_dense},  {"heat", make_heat},
-             {"offsets", make_offsets}, {"looks", make_looks}, {"shapes", make_shapes}};
+} valid[] = {{"all", make_all},         {"bare", make_bare},   {"dense", make_dense},   {"heat", make_heat},
+             {"offsets", make_offsets}, {"looks", make_looks}, {"ranges", make_ranges}, {"shapes", make_shapes}};
 
 /* ---- invalid models ---- */
 
@@ -397,6 +429,7 @@ enum { F32_NAN = 0x7fc00000, F32_INFINITY = 0x7f800000, F32_MINUS_1 = (int)0xbf8
 #define BIG 0xffffffffffffffc0u /* a multiple of 64 whose sum with a length overflows */
 
 #define LOOK_MODEL(offset) (64 + (offset)) /* in "looks": 6 landmarks */
+#define RANGE(i, field) (ROTO_RANGES_SIZE + (i)*ROTO_RANGE_SIZE + (field))
 
 /* One number of a valid model changed: `size` bytes at `offset` of `chunk` become `value`. */
 typedef struct breakage {
@@ -580,6 +613,18 @@ static const breakage breakages[] = {
     {62, "not_a_model", "looks", ROTO_CHUNK_LOOK, LOOK_MODEL(0), 1, 0},
     {62, "of_another_size", "looks", ROTO_CHUNK_LOOK, LOOK_MODEL(ROTO_HEADER_FILE_SIZE), 4, 64},
     {62, "more_chunks", "looks", ROTO_CHUNK_LOOK, LOOK_MODEL(ROTO_HEADER_CHUNK_COUNT), 4, ROTO_CHUNK_COUNT},
+    {5, "ranges_renamed", "ranges", IN_FILE, ENTRY(ROTO_CHUNK_RANG, ROTO_ENTRY_NAME), 4, ROTO_CHUNK('S', 'H', 'A', 'P')},
+    {63, "count", "ranges", ROTO_CHUNK_RANG, ROTO_RANGES_COUNT, 4, 2},
+    {63, "count_huge", "ranges", ROTO_CHUNK_RANG, ROTO_RANGES_COUNT, 4, 0xffffffff},
+    {64, "low_nan", "ranges", ROTO_CHUNK_RANG, RANGE(1, ROTO_RANGE_LOW), 4, F32_NAN},
+    {64, "high_infinite", "ranges", ROTO_CHUNK_RANG, RANGE(1, ROTO_RANGE_HIGH), 4, 0x7f800000},
+    {64, "above_zero", "ranges", ROTO_CHUNK_RANG, RANGE(0, ROTO_RANGE_LOW), 4, 0x3f800000},
+    {64, "below_zero", "ranges", ROTO_CHUNK_RANG, RANGE(0, ROTO_RANGE_HIGH), 4, 0xbf800000},
+    {64, "minus_zero", "ranges", ROTO_CHUNK_RANG, RANGE(0, ROTO_RANGE_LOW), 4, 0x80000000},
+    {64, "empty", "ranges", ROTO_CHUNK_RANG, RANGE(0, ROTO_RANGE_LOW), 8, 0},
+    {64, "too_wide", "ranges", ROTO_CHUNK_RANG, RANGE(0, ROTO_RANGE_HIGH), 4, 0x7f000000},
+    {65, "zero", "ranges", ROTO_CHUNK_RANG, ROTO_RANGES_TOLERANCE, 4, 0},
+    {65, "nan", "ranges", ROTO_CHUNK_RANG, ROTO_RANGES_TOLERANCE, 4, F32_NAN},
     {60, "more_places_than_vertices", "shapes", ROTO_CHUNK_SHAP, SHAPE_NET(1, ROTO_SHAPE_NET_PLACES), 4, 3},
     {54, "output_nan", "heat", ROTO_CHUNK_TEST, ROTO_TEST_SIZE + 4, 4, F32_NAN},
 };
@@ -662,6 +707,11 @@ static unsigned char *model_bytes(const model *m, size_t *size) {
     status = roto_write_model(&second.desc, &inner, &inner_size);
     if (status == ROTO_OK) status = roto_write_look(first, *size, m->looks, m->look_count, inner, inner_size, &bytes, size);
     free(inner);
+    free(first);
+  }
+  if (status == ROTO_OK && m->with_ranges) {
+    unsigned char *first = bytes;
+    status = roto_write_ranges(first, *size, (const float(*)[2])m->ranges, m->desc.node_count, 0.05f, &bytes, size);
     free(first);
   }
   if (status != ROTO_OK) {

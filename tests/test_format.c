@@ -396,6 +396,28 @@ static void format_reads_back_looks(void) {
   free(bytes);
 }
 
+static void format_reads_back_ranges(void) {
+  static model m;
+  unsigned char *bytes, *again;
+  size_t size, again_size;
+  rotoi_file file;
+  make(&m, make_ranges);
+  answer(&m);
+  bytes = model_bytes(&m, &size);
+  CHECK(rotoi_parse(bytes, size, &file, NULL) == ROTO_OK && file.ranges && file.range_tolerance == 0.05f);
+  for (uint32_t i = 0; i < file.node_count; i++) {
+    float low, high;
+    rotoi_read_range(&file, i, &low, &high);
+    CHECK(low == m.ranges[i][0] && high == m.ranges[i][1]);
+  }
+  /* Written over themselves: the same file. */
+  CHECK(roto_write_ranges(bytes, size, (const float(*)[2])m.ranges, file.node_count, 0.05f, &again, &again_size) == ROTO_OK);
+  CHECK(again_size == size && memcmp(again, bytes, size) == 0);
+  free(again);
+  CHECK(roto_write_ranges(bytes, size, NULL, file.node_count, 0.05f, &again, &again_size) == ROTO_ERR_ARGUMENT && !again);
+  free(bytes);
+}
+
 static void format_counts_multiply_adds(void) {
   static const uint64_t expected[] = {
       6 * 8 * 3 * 5 + 6 * 8 * 9 * 5 + 5 * 5 + 3 * 4 * 10 * 5 + 6 * 8 * 5 * 6, /* all */
@@ -404,6 +426,7 @@ static void format_counts_multiply_adds(void) {
       6 * 9 * 9 * 1 * 2,                                                      /* heat */
       4 * 4 * 16 * 4 * 6,                                                     /* offsets */
       2 * 3 * 9 * 3 * 4 + 2 * 3 * 4 * 12,                                     /* looks: of the first look alone */
+      2 * 3 * 9 * 3 * 4 + 2 * 3 * 4 * 12,                                     /* ranges */
       2 * 3 * 9 * 3 * 4 + 2 * 3 * 4 * 12,                                     /* shapes: of the landmarks alone */
   };
   for (size_t k = 0; k < COUNT(valid); k++) {
@@ -596,6 +619,7 @@ int main(int argc, char **argv) {
   format_reads_back_what_was_written();
   format_reads_back_shapes();
   format_reads_back_looks();
+  format_reads_back_ranges();
   format_counts_multiply_adds();
   format_examples_are_what_make_models_makes();
   format_is_specified();

@@ -12,6 +12,7 @@
 #define ROTO_IMPLEMENTATION
 #include "../roto.h"
 
+#include "../model_format/write.h"
 #include "kernel_checks.h"
 
 /* ---- stored values ---- */
@@ -345,10 +346,65 @@ static unsigned char *read_model(const char *path, size_t *size) {
   return data;
 }
 
+static double no_clock(void *user) {
+  (void)user;
+  return 0;
+}
+
+static void see_range(void *user, const roto_step *step) {
+  float *range = ((float(*)[2])user)[step->last_node];
+  for (size_t i = 0; step->value && i < (size_t)step->out_h * step->out_w; ++i) {
+    for (size_t c = 0; c < step->out_c; ++c) {
+      const float v = step->value[i * step->value_stride + c];
+      range[0] = fminf(range[0], v), range[1] = fmaxf(range[1], v);
+    }
+  }
+}
+
+/* The model with the ranges that noise makes of its values. */
+static unsigned char *with_ranges(unsigned char *data, size_t *size) {
+  static float ranges[ROTO_MAX_NODES][2];
+  roto_model *model;
+  roto_session *session;
+  roto_options options;
+  roto_session_options observe;
+  unsigned char *bytes = NULL;
+  memset(&options, 0, sizeof options);
+  memset(&observe, 0, sizeof observe);
+  options.precision = ROTO_PRECISION_INT8;
+  CHECK(roto_open(data, *size, &options, &model) == ROTO_ERR_RANGES && !model);
+  options.precision = ROTO_PRECISION_FP32;
+  options.separate = 1;
+  observe.profile.clock = no_clock, observe.profile.step = see_range, observe.profile.user = ranges;
+  if (!CHECK(!roto_open(data, *size, &options, &model) && !roto_session_create(model, &observe, &session))) return data;
+  const roto_info *info = roto_get_info(model);
+  const size_t count = (size_t)info->input_width * info->input_height * info->input_channels;
+  float *in = (float *)malloc(count * sizeof *in), *out = (float *)malloc(info->output_count * sizeof *out);
+  memset(ranges, 0, sizeof ranges);
+  for (int round = 0; round < 8; ++round) {
+    for (size_t i = 0; i < count; ++i) in[i] = random_value(0) * 2;
+    CHECK(!roto_infer(session, in, out));
+  }
+  ranges[0][0] = -2, ranges[0][1] = 2;
+  rotoi_file file;
+  CHECK(!rotoi_parse(data, *size, &file, NULL));
+  for (uint32_t i = 0; i < file.node_count; ++i) {
+    if (ranges[i][1] - ranges[i][0] < 1e-6f) ranges[i][1] = 1; /* joined with what follows, or always 0 */
+  }
+  roto_session_free(session);
+  roto_close(model);
+  CHECK(!roto_write_ranges(data, *size, (const float(*)[2])ranges, file.node_count, 0.5f, &bytes, size));
+  free(data);
+  free(in);
+  free(out);
+  return bytes;
+}
+
 /* A model in `precision` against itself in float32, on noise; the same bits by any number of threads. */
 static void check_model(const char *path, roto_precision precision, double most) {
   size_t size;
   unsigned char *data = read_model(path, &size);
+  if (precision == ROTO_PRECISION_INT8) data = with_ranges(data, &size);
   roto_model *model[2];
   roto_session *session[3];
   roto_options options;
@@ -423,8 +479,10 @@ int main(void) {
     char path[64];
     snprintf(path, sizeof path, "model_format/valid/%s.roto", models[i]);
     check_model(path, ROTO_PRECISION_BF16, 0.02);
+    check_model(path, ROTO_PRECISION_INT8, 0.1);
   }
   check_model("demo/puppet.roto", ROTO_PRECISION_BF16, 0.02);
+  check_model("demo/puppet.roto", ROTO_PRECISION_INT8, 0.05);
   capped_is_fp32();
   return check_end("low");
 }

@@ -1,4 +1,4 @@
-/* `roto model`: info and selftest. */
+/* `roto model`: info, selftest and quantize. */
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -8,6 +8,7 @@
 #include "commands.h"
 #include "json_file.h"
 #include "model_file.h"
+#include "quantize.h"
 
 static void info_json(const roto_model *model) {
   const roto_info *info = roto_get_info(model);
@@ -60,7 +61,8 @@ static void info_text(const roto_model *model, const char *path) {
          info->output_count == 3 * info->landmark_count ? ", with confidence" : ", without confidence");
   printf("  network      %.2f M parameters, %.1f M multiply-adds\n", 1e-6 * (double)info->parameter_count,
          1e-6 * (double)info->multiply_adds);
-  printf("  session      %.2f MiB, kernels %s\n", (double)info->session_size / (1 << 20), roto_isa_name(info->isa));
+  printf("  session      %.2f MiB, kernels %s%s\n", (double)info->session_size / (1 << 20), roto_isa_name(info->isa),
+         info->has_ranges ? ", can run in int8" : "");
   for (uint32_t i = 0; i < info->part_count; ++i) {
     roto_part part;
     unsigned count = 0;
@@ -87,31 +89,42 @@ static void info_text(const roto_model *model, const char *path) {
   }
 }
 
-/* Every instruction set of this machine must reproduce the trainer's output. */
+/* Every instruction set of this machine must reproduce the trainer's output, and so must every precision that it has and the model
+ * allows. */
 static int selftest(const char *path, roto_isa cap, int json) {
   char message[MESSAGE_SIZE];
   int failed = 0;
   cJSON *root = cJSON_CreateObject(), *list = cJSON_AddArrayToObject(root, "tables");
   roto_isa best = roto_best_isa();
   if (cap == ROTO_ISA_AUTO || cap > best) cap = best;
-  for (int isa = ROTO_ISA_SCALAR; isa <= (int)cap; ++isa) {
+  for (int isa = ROTO_ISA_SCALAR, precision = ROTO_PRECISION_FP32; isa <= (int)cap;) {
     model_file file;
     roto_session *session = NULL;
     float difference = 0;
-    if (model_open(path, (roto_isa)isa, &file, message)) cli_fail(EXIT_MODEL, "%s", message);
+    if (model_open_in(path, (roto_isa)isa, (roto_precision)precision, &file, message)) cli_fail(EXIT_MODEL, "%s", message);
     roto_status status = roto_session_create(file.model, NULL, &session);
     if (status == ROTO_OK) status = roto_selftest(session, &difference);
-    const char *name = roto_isa_name(roto_get_info(file.model)->isa);
-    if (!json) printf("%s: %-7s %s, largest difference %.3g\n", path, name, status ? "FAILED" : "agrees", (double)difference);
+    const roto_info *info = roto_get_info(file.model);
+    const char *name = roto_isa_name(info->isa), *in = roto_precision_name(info->precision);
+    const int can_int8 = info->has_ranges;
+    if (!json)
+      printf("%s: %-7s %s %s, largest difference %.3g\n", path, name, in, status ? "FAILED" : "agrees", (double)difference);
     if (status) cli_error("%s: %s: %s", path, name, roto_status_text(status));
     cJSON *item = cJSON_CreateObject();
     cJSON_AddStringToObject(item, "isa", name);
+    cJSON_AddStringToObject(item, "precision", in);
     cJSON_AddNumberToObject(item, "difference", (double)difference);
     cJSON_AddBoolToObject(item, "agrees", !status);
     cJSON_AddItemToArray(list, item);
     failed |= status != ROTO_OK;
     roto_session_free(session);
     model_close(&file);
+    /* In the best table the other precisions follow. */
+    do {
+      ++precision;
+    } while (precision <= ROTO_PRECISION_INT8 &&
+             (!roto_has_precision((roto_precision)precision) || (precision == ROTO_PRECISION_INT8 && !can_int8)));
+    if (isa < ROTO_ISA_AVX512 || precision > ROTO_PRECISION_INT8) precision = ROTO_PRECISION_FP32, ++isa;
   }
   cJSON_AddBoolToObject(root, "passed", !failed);
   if (json)
@@ -126,22 +139,37 @@ int model_main(int argc, char **argv) {
   char message[MESSAGE_SIZE];
   roto_isa isa;
   int json = 0;
+  quantize_options quantize = {NULL, NULL, NULL, NULL, 200, 0};
   const cli_option table[] = {
+      {"--calibrate", CLI_STRING, &quantize.calibrate, "DIR",
+       "quantize: annotated shots, or a folder of frames, to see values on"},
+      {"-o", CLI_STRING, &quantize.output, "FILE", "quantize: the model to write"},
+      {"--crop", CLI_STRING, &quantize.crop, "X,Y,W,H", "quantize: where to look in frames without annotations (default: all)"},
+      {"--frames", CLI_INTEGER, &quantize.frames, "N", "quantize: look at so many frames, spread over all (default 200)"},
       {"--isa", CLI_STRING, &isa_name, "NAME", "at most this instruction set: scalar, avx2, avx512"},
       {"--json", CLI_FLAG, &json, NULL, "print the result as JSON"},
   };
-  const cli_command command = {"roto model",
-                               "info|selftest FILE",
-                               "info: what a model expects and returns.\n"
-                               "selftest: runs the model's own example on every instruction set of this machine.",
-                               "roto model selftest puppet.roto",
-                               table,
-                               sizeof table / sizeof *table};
+  const cli_command command = {
+      "roto model",
+      "info|selftest|quantize FILE",
+      "info: what a model expects and returns.\n"
+      "selftest: runs the model's own example on every instruction set and precision of this machine.\n"
+      "quantize: writes a model that can run in int8, from the ranges of its values on frames.",
+      "roto model quantize puppet.roto --calibrate shots -o puppet_int8.roto",
+      table,
+      sizeof table / sizeof *table};
   int count = cli_parse(&command, argc, argv);
   if (model_parse_isa(isa_name, &isa)) cli_usage(&command, "--isa expects auto, scalar, avx2 or avx512, found '%s'", isa_name);
   if (count != 2) cli_usage(&command, "expected what to do and one model, found %d arguments", count);
   if (!strcmp(argv[0], "selftest")) return selftest(argv[1], isa, json);
-  if (strcmp(argv[0], "info")) cli_usage(&command, "expected info or selftest, found '%s'", argv[0]);
+  if (!strcmp(argv[0], "quantize")) {
+    if (!quantize.calibrate || !quantize.output) cli_usage(&command, "quantize needs --calibrate DIR and -o FILE");
+    if (quantize.frames < 1) cli_usage(&command, "--frames expects 1 or more, found %d", quantize.frames);
+    quantize.model = argv[1];
+    quantize.json = json;
+    return quantize_run(&quantize);
+  }
+  if (strcmp(argv[0], "info")) cli_usage(&command, "expected info, selftest or quantize, found '%s'", argv[0]);
   model_file file;
   if (model_open(argv[1], isa, &file, message)) cli_fail(EXIT_MODEL, "%s", message);
   if (json)

@@ -32,7 +32,8 @@ enum { SHEET_TILES = 48 };
 typedef enum missing_policy { MISSING_ERROR, MISSING_SKIP, MISSING_HOLD } missing_policy;
 
 typedef struct run_options {
-  const char *model, *crop, *crops, *range, *output, *preview, *sheet, *isa, *missing, *smooth, *transfer, *channels, *shard;
+  const char *model, *crop, *crops, *range, *output, *preview, *sheet, *isa, *missing, *smooth, *transfer, *channels, *shard,
+      *precision;
   int threads, mirror, json, follow, looks, skip_existing;
 } run_options;
 
@@ -459,6 +460,7 @@ static void print_result(const run_job *job, size_t bad, size_t kept, double sec
 int run_main(int argc, char **argv) {
   run_options options = {0};
   options.isa = "auto";
+  options.precision = "fp32";
   options.missing = "error";
   options.looks = 5;
   options.threads = cli_default_threads();
@@ -484,6 +486,8 @@ int run_main(int argc, char **argv) {
        "full, causal, or off (default); a shard measures the motion and leaves smoothing to roto merge"},
       {"--mirror", CLI_FLAG, &options.mirror, NULL, "look at the mirrored crop too and average: twice the time, less error"},
       {"--threads", CLI_INTEGER, &options.threads, "N", "threads (default: all, or what the farm grants)"},
+      {"--precision", CLI_STRING, &options.precision, "NAME",
+       "fp32 (default), bf16, or int8 for a model of roto model quantize"},
       {"--isa", CLI_STRING, &options.isa, "NAME", "at most this instruction set: scalar, avx2, avx512"},
       {"--json", CLI_FLAG, &options.json, NULL, "print the result as JSON; progress goes to stderr"},
   };
@@ -506,6 +510,7 @@ int run_main(int argc, char **argv) {
   int shard = 0, shards = 0, used = 0;
   dejitter_mode smooth = DEJITTER_OFF;
   roto_isa isa;
+  roto_precision precision;
   if (!inputs) cli_usage(&command, "expected FRAMES: a pattern, a folder, or files");
   if (!options.model) cli_usage(&command, "expected --model FILE");
   if (!options.output) cli_usage(&command, "expected -o FILE for the roto document");
@@ -514,6 +519,8 @@ int run_main(int argc, char **argv) {
     cli_usage(&command, "--smooth expects off, causal or full, found '%s'", options.smooth);
   if (options.threads < 0) cli_usage(&command, "--threads expects 0 (all) or more, found %d", options.threads);
   if (options.looks < 1) cli_usage(&command, "--looks expects 1 or more, found %d", options.looks);
+  if (model_parse_precision(options.precision, &precision))
+    cli_usage(&command, "--precision expects fp32, bf16 or int8, found '%s'", options.precision);
   if (model_parse_isa(options.isa, &isa))
     cli_usage(&command, "--isa expects auto, scalar, avx2 or avx512, found '%s'", options.isa);
   if (!strcmp(options.missing, "skip"))
@@ -540,7 +547,7 @@ int run_main(int argc, char **argv) {
     printf("%s: shard %s has no frames; nothing is written\n", options.output, options.shard);
     return EXIT_DONE;
   }
-  if (model_open(options.model, isa, &job.model, message)) cli_fail(EXIT_MODEL, "%s", message);
+  if (model_open_in(options.model, isa, precision, &job.model, message)) cli_fail(EXIT_MODEL, "%s", message);
   document_init(&job.doc, job.model.model, job.plate.frames.pattern);
   check_output(options.output);
   if (options.sheet) check_output(options.sheet);

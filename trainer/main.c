@@ -130,6 +130,8 @@ static int landmarks_main(int argc, char **argv) {
 static int eval_main(int argc, char **argv) {
   const char *model_path = NULL, *data = NULL, *crop = "landmarks", *anchors = NULL, *isa = NULL, *character_path = NULL;
   int json = 0, threads = 0, worst = 0, mirror = 0, true_landmarks = 0;
+  const char *precision_name = "fp32";
+  roto_precision precision;
   char message[MESSAGE_SIZE];
   const cli_option options[] = {
       {"--model", CLI_STRING, &model_path, "FILE", "model to measure"},
@@ -138,6 +140,7 @@ static int eval_main(int argc, char **argv) {
       {"--anchors", CLI_STRING, &anchors, "I,J", "the two landmarks whose distance normalises NME"},
       {"--character", CLI_STRING, &character_path, "FILE", "template (default: DATA/character.json, else the model's)"},
       {"--mirror", CLI_FLAG, &mirror, NULL, "look at the mirrored crop too and average"},
+      {"--precision", CLI_STRING, &precision_name, "NAME", "fp32 (default), bf16 or int8 (after roto model quantize)"},
       {"--true-landmarks", CLI_FLAG, &true_landmarks, NULL, "draw the shapes through the true landmarks, not the found ones"},
       {"--worst", CLI_INTEGER, &worst, "N", "list the N frames with the largest NME"},
       {"--threads", CLI_INTEGER, &threads, "N", "threads (default: all allowed)"},
@@ -155,7 +158,9 @@ static int eval_main(int argc, char **argv) {
   model_file file;
   roto_isa max_isa = ROTO_ISA_AUTO;
   if (isa != NULL) model_parse_isa(isa, &max_isa);
-  if (model_open(model_path, max_isa, &file, message) != 0) cli_fail(EXIT_MODEL, "%s", message);
+  if (model_parse_precision(precision_name, &precision) != 0)
+    cli_usage(&command, "--precision expects fp32, bf16 or int8, found '%s'", precision_name);
+  if (model_open_in(model_path, max_isa, precision, &file, message) != 0) cli_fail(EXIT_MODEL, "%s", message);
   const roto_model *model = file.model;
 
   character ch;
