@@ -20,7 +20,9 @@ typedef struct job {
   train_options train;
   shape_options shapes;
   const char *data, *output, *hold_out, *report;
-  char *template_path, *report_path, *landmarks;
+  int looks; /* crops of the second look; 0: none */
+  char *template_path, *report_path;
+  char *landmarks, *second; /* models on the way: after the landmarks, after the second look */
   compute *cp;
   character ch;
   dataset all, measured;
@@ -82,13 +84,28 @@ static void train_landmarks(job *j) {
   if (status != EXIT_DONE) exit(status);
 }
 
+/* The landmarks again, close up, by a network of its own. */
+static void train_looks(job *j) {
+  train_options o = j->train;
+  train_second(&o);
+  o.looks = j->looks;
+  o.second = j->landmarks;
+  o.output = j->second;
+  o.from = o.character = NULL;
+  if (!o.restart && access(j->second, F_OK) == 0) return;
+  if (!o.quiet) printf("second look: %d crops\n", j->looks);
+  int status = train_run(j->cp, &o);
+  if (status != EXIT_DONE) exit(status);
+}
+
 /* Adds the shapes if there are any to learn from; writes the output. */
 static void train_shapes(job *j) {
   char message[MESSAGE_SIZE];
   model_file file;
   unsigned char *bytes = NULL;
   size_t size = 0;
-  if (model_open(j->landmarks, ROTO_ISA_AUTO, &file, message) != 0) cli_fail(EXIT_MODEL, "%s", message);
+  const char *found = j->looks > 0 ? j->second : j->landmarks;
+  if (model_open(found, ROTO_ISA_AUTO, &file, message) != 0) cli_fail(EXIT_MODEL, "%s", message);
   int drawn = 0;
   for (size_t i = 0; i < j->all.frame_count; i++) drawn |= j->all.frames[i].shape_count > 0;
   if (j->ch.shape_count == 0 || !drawn) {
@@ -170,6 +187,18 @@ static void keep(const job *j, const char *ending) {
   free(to);
 }
 
+/* The model of the second look is in the finished one; its curves are kept. */
+static void remove_second(const job *j) {
+  static const char *const endings[] = {"csv", "png"};
+  for (int i = 0; i < 2; i++) {
+    char *from = cli_format("%s.%s", j->second, endings[i]), *to = cli_format("%s.second.%s", j->output, endings[i]);
+    if (rename(from, to) != 0) cli_fail(EXIT_WRITE, "%s: cannot be renamed to %s", from, to);
+    free(from);
+    free(to);
+  }
+  remove(j->second);
+}
+
 int character_main(int argc, char **argv) {
   job j = {0};
   char message[MESSAGE_SIZE];
@@ -180,6 +209,7 @@ int character_main(int argc, char **argv) {
   j.train = train_defaults();
   j.shapes = shape_defaults();
   j.hold_out = "";
+  j.looks = j.train.looks;
   const cli_option options[] = {
       {"-o", CLI_STRING, &j.output, "FILE", "model to write"},
       {"--report", CLI_STRING, &j.report, "FILE", "page to write (default: FILE.html beside the model)"},
@@ -189,6 +219,8 @@ int character_main(int argc, char **argv) {
       {"--validation", CLI_STRING, &j.train.validation, "DIR", "measure on these shots instead, and train on all of DATA"},
       {"--backgrounds", CLI_STRING, &j.train.backgrounds, "DIR", "pictures to put behind the puppet in training"},
       {"--net", CLI_STRING, &j.train.net, "NET", "landmark network (default small)"},
+      {"--looks", CLI_INTEGER, &j.looks, "N",
+       "crops of the second look, close up at a few landmarks each; 0: none (default 4)"},
       {"--from", CLI_STRING, &j.train.from, "FILE", "start from the trunk of this model"},
       {"--finetune", CLI_STRING, &finetune, "FILE",
        "adapt this model to a shot instead of training one: --finetune FILE --help"},
@@ -215,11 +247,13 @@ int character_main(int argc, char **argv) {
   if (j.output == NULL) cli_usage(&command, "-o MODEL.roto is missing");
   if (j.train.epochs < 1 || j.train.batch < 1 || j.shapes.steps < 10)
     cli_usage(&command, "--epochs and --batch must be at least 1, --shape-steps 10");
+  if (j.looks < 0 || j.looks > (int)ROTO_MAX_LOOKS) cli_usage(&command, "--looks must be 0 to %u", ROTO_MAX_LOOKS);
   if (j.train.validation != NULL && *j.hold_out) cli_usage(&command, "expected --hold-out or --validation, not both");
   j.data = argv[0];
   j.template_path = j.train.character != NULL ? cli_format("%s", j.train.character) : cli_format("%s/character.json", j.data);
   j.report_path = j.report != NULL ? cli_format("%s", j.report) : cli_format("%s.html", j.output);
   j.landmarks = cli_format("%s.landmarks.roto", j.output);
+  j.second = cli_format("%s.second.roto", j.output);
   j.shapes.seed = j.train.seed;
   j.shapes.quiet = j.train.quiet;
   if (character_load(j.template_path, &j.ch, message) != 0) cli_fail(EXIT_INPUT, "%s", message);
@@ -231,17 +265,20 @@ int character_main(int argc, char **argv) {
   divide_shots(&j);
   j.cp = compute_create(threads, ROTO_ISA_AUTO);
   train_landmarks(&j);
+  if (j.looks > 0) train_looks(&j);
   train_shapes(&j);
   measure(&j);
   keep(&j, "csv");
   keep(&j, "png");
   remove(j.landmarks);
+  if (j.looks > 0) remove_second(&j);
   for (size_t i = 0; i < j.folder_count; i++) free(j.folders[i]);
   free(j.folders);
   free(j.held_folder);
   free(j.template_path);
   free(j.report_path);
   free(j.landmarks);
+  free(j.second);
   dataset_free(&j.all);
   dataset_free(&j.measured);
   character_free(&j.ch);
