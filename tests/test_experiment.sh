@@ -22,7 +22,7 @@ run() { expect "$1" "$2" experiment "$3" film --synth renders/CG -o results --si
 run 0 'hours in all' 2 '--test shot1 --dry-run'
 check '[ $(grep -c "^| .*-shot1.*roto |$" out) = 3 ] && [ -z "$(ls results)" ]' # says it and leaves nothing
 run 0 '^. 2 shots . [0-9.]+ . [0-9.]+ . [0-9.]+ . [0-9.]+ .' 2 '--test shot1'
-check '[ $(grep -c "^| [0-9s]" results/experiment2-own-shot1.md) = 3 ]' # synth only, 1 and 2 shots: the film has no more
+check '[ $(grep -c "^| [0-9s]" results/experiment2-own-shot1.md) = 6 ]' # synth only, 1 and 2 shots, in two tables: the film has no more
 check '[ -s results/experiment2-own-shot1.png ] && grep -q pose_mae_px results/experiment2-own-shot1.json'
 check '! grep -q nan results/experiment2-own-shot1.json'
 check '[ $(ls results/*.roto | wc -l) = 3 ]'

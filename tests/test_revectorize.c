@@ -98,6 +98,11 @@ static void paths_have_known_numbers(void) {
   CHECK(near(path_length(&p), 2 * pi * 10, 0.02) && near(path_area(&p), pi * 100, 0.1));
   CHECK(near(path_length(&q), 10, 1e-9) && near(path_area(&q), 6, 1e-9));
   CHECK(path_corners(&p, 0.3, corners, 8) == 0 && path_corners(&q, 0.3, corners, 8) == 4);
+  CHECK(near(path_sample(&q, 0.4, 3), 0, 1e-9) && near(path_sample(&q, 0.6, 3), 1, 1e-9));   /* a side from 0 to 2 */
+  CHECK(near(path_sample(&q, 4.2, 3), 3.5, 1e-9) && near(path_sample(&q, 9.9, 3), 0, 1e-9)); /* from 2 to 5; the last one */
+  /* the line's sample (50, 7) is nearest to the square's (2, 3); the last one that is as near within the tolerance wins */
+  CHECK(near(path_approach_samples(&q, &other, 3, 0), 5, 1e-9));
+  CHECK(near(path_approach_samples(&q, &other, 3, 1e3), 0, 1e-9));
   n = path_intersect(&p, &other, at, 8); /* 13 below the centre of a circle of 10: none; through the centre: two */
   CHECK(n == 0);
   CHECK(near(path_approach(&p, &other, NULL, &d), path_length(&p) * 0.75, 1e-3) && near(d, 3, 1e-6));
@@ -534,7 +539,26 @@ static int primary(const revec_rules *rules, uint32_t l) {
   return rules->rules[l].kind != RULE_ARC && rules->rules[l].kind != RULE_BESIDE;
 }
 
-static void measure(const char *data, const char *folder, const char *name, figure parts[8][2], figure fits[8][2]) {
+/* How far a shape of the annotation strays from what was drawn, pixels; 0 if either is missing. */
+static double their_error(const character *ch, const frame *raw, const frame *truth, uint32_t s) {
+  bezier_path drawn, fitted;
+  double mean_distance, there = 0, back = 0;
+  uint32_t i, k;
+  for (i = 0; i < raw->raw_count && strcmp(raw->raw[i].name, ch->shapes[s].name); ++i) continue;
+  for (k = 0; k < truth->shape_count && strcmp(truth->shapes[k].name, ch->shapes[s].name); ++k) continue;
+  if (i == raw->raw_count || k == truth->shape_count) return 0;
+  if (revec_path(&raw->raw[i], ch->shapes[s].closed, &drawn, message)) return 0;
+  if (!revec_path(&truth->shapes[k], ch->shapes[s].closed, &fitted, message)) {
+    path_distance(&fitted, &drawn, &mean_distance, &there);
+    path_distance(&drawn, &fitted, &mean_distance, &back);
+    path_free(&fitted);
+  }
+  path_free(&drawn);
+  return fmax(there, back);
+}
+
+static void measure(const char *data, const char *folder, const char *name, double brow_fit, figure parts[8][2],
+                    figure fits[8][2]) {
   character ch;
   revec_rules rules;
   dataset raw, truth;
@@ -573,6 +597,12 @@ static void measure(const char *data, const char *folder, const char *name, figu
       l = strstr(ch.shapes[s].name, "seam") ? (uint32_t)character_find_part(&ch, "seams") : ch.landmarks[l].part;
       if (getenv("VERBOSE") && fit[s].maximum > 0.6)
         printf("  FIT %s %03u %s %.3f %.3f\n", raw.shots[f->shot], f->number, ch.shapes[s].name, fit[s].mean, fit[s].maximum);
+      /* The authors' own figures, which where an artist put a corner beside an extreme are theirs for that frame. */
+      if (brow_fit > 0 && !strstr(ch.shapes[s].name, "sideburn")) {
+        double promised = strstr(ch.shapes[s].name, "eyebrow") ? brow_fit : 0.31, theirs = their_error(&ch, f, t, s);
+        CHECK(fit[s].maximum <= fmax(promised, theirs), "%s %03u %s: %.2f px off, theirs %.2f", raw.shots[f->shot], f->number,
+              ch.shapes[s].name, fit[s].maximum, theirs);
+      }
       add(&fits[l][0], fit[s].mean);
       add(&fits[l][1], fit[s].maximum);
     }
@@ -596,18 +626,18 @@ static void shared_data(const char *data) {
   snprintf(where, sizeof where, "%s/lionel", data);
   if (stat(where, &there) == 0) {
     figure parts[8][2] = {{{0, 0, 0}}}, fits[8][2] = {{{0, 0, 0}}};
-    measure(data, "lionel", "lionel43", parts, fits);
+    measure(data, "lionel", "lionel43", 1.4, parts, fits);
     /* parts: eyes, brows, sideburns, seams */
-    CHECK(mean(&parts[0][0]) <= 0.2 && mean(&parts[0][1]) <= 0.2 && mean(&parts[3][1]) <= 0.25);
-    CHECK(parts[0][0].highest <= 0.6 && parts[0][1].highest <= 0.65 && parts[3][1].highest <= 0.9);
-    CHECK(mean(&parts[1][0]) <= 1.4 && mean(&parts[1][1]) <= 1.15); /* brows: the aim is 0.8 */
-    CHECK(mean(&fits[0][0]) <= 0.08 && fits[0][1].highest <= 1.2);
-    CHECK(mean(&fits[1][0]) <= 0.16 && fits[1][1].highest <= 1.4);
+    CHECK(mean(&parts[0][0]) <= 0.03 && mean(&parts[0][1]) <= 0.05 && mean(&parts[3][1]) <= 0.03);
+    CHECK(parts[0][0].highest <= 0.05 && parts[0][1].highest <= 0.05 && parts[3][1].highest <= 0.05);
+    /* Brows: the aim is 0.8 on average and 2 at most.  The authors' tips hang on the pixels of a skeleton that nobody has. */
+    CHECK(mean(&parts[1][0]) <= 1.4 && mean(&parts[1][1]) <= 1.15);
+    CHECK(mean(&fits[0][0]) <= 0.08 && mean(&fits[1][0]) <= 0.16 && fits[1][1].highest <= 1.4);
   }
   snprintf(where, sizeof where, "%s/film", data);
   if (stat(where, &there) == 0) {
     figure parts[8][2] = {{{0, 0, 0}}}, fits[8][2] = {{{0, 0, 0}}};
-    measure(data, "film", "puppet27", parts, fits);
+    measure(data, "film", "puppet27", 0, parts, fits);
     /* parts: seams, eyes, brows */
     for (k = 0; k < 3; ++k) CHECK(parts[k][0].count > 1000 && mean(&parts[k][0]) <= 0.8);
     for (k = 0; k < 3; ++k) CHECK(mean(&fits[k][0]) <= 0.05);

@@ -353,6 +353,25 @@ double path_sample(const bezier_path *p, double s, unsigned count) {
   return wrap(p, result);
 }
 
+double path_approach_samples(const bezier_path *a, const bezier_path *b, unsigned count, double tolerance) {
+  double(*other)[2] = malloc((b->count * count + 1) * sizeof *other), best = INFINITY, place = -1, p[2];
+  size_t i, j, n = 0;
+  if (!other) return -1;
+  for (i = 0; i < b->count; ++i) {
+    for (j = 0; j < count; ++j) roto_cubic_at(&b->pieces[i], (double)j / (count - 1), other[n++]);
+  }
+  for (i = 0; i < a->count * count; ++i) {
+    double t = (double)(i % count) / (count - 1), nearest = INFINITY;
+    roto_cubic_at(&a->pieces[i / count], t, p);
+    for (j = 0; j < n; ++j) nearest = fmin(nearest, hypot(p[0] - other[j][0], p[1] - other[j][1]));
+    if (nearest > best + tolerance) continue;
+    best = fmin(best, nearest);
+    place = place_of(a, i / count, t);
+  }
+  free(other);
+  return wrap(a, place);
+}
+
 double path_extreme(const bezier_path *p, double dx, double dy) {
   double best = -INFINITY, best_t = 0;
   size_t i, best_piece = 0;

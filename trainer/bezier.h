@@ -48,6 +48,10 @@ double path_nearest(const bezier_path *p, double x, double y, double *distance);
 /* The nearest to s, along the path, of places at `count` equal steps of each piece's parameter, both its ends among them. */
 double path_sample(const bezier_path *p, double s, unsigned count);
 
+/* Of such places of both paths the nearest to each other: its place on a.  Of those that are as near within `tolerance`, because
+ * numbers in files are rounded, the last.  -1: memory ran out. */
+double path_approach_samples(const bezier_path *a, const bezier_path *b, unsigned count, double tolerance);
+
 /* Place of the point farthest in the direction (dx, dy). */
 double path_extreme(const bezier_path *p, double dx, double dy);
 
