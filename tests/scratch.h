@@ -41,15 +41,17 @@ static inline void scratch_start(void) {
 static inline void remove_tree(const char *path) {
   DIR *dir = opendir(path);
   struct dirent *entry;
-  char inner[1024];
   if (!dir) {
     remove(path);
     return;
   }
   while ((entry = readdir(dir)) != NULL) {
     if (!strcmp(entry->d_name, ".") || !strcmp(entry->d_name, "..")) continue;
-    snprintf(inner, sizeof inner, "%s/%s", path, entry->d_name);
+    char *inner = malloc(strlen(path) + strlen(entry->d_name) + 2);
+    if (!inner) exit(1);
+    sprintf(inner, "%s/%s", path, entry->d_name);
     remove_tree(inner);
+    free(inner);
   }
   closedir(dir);
   rmdir(path);
