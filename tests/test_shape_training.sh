@@ -77,7 +77,9 @@ awk '/"points"/ { n = -1 } /"x":/ { if (++n == 6 && !moved) { moved = 1; sub(/"y
 check "an artist's shapes are counted" [ "$(number drawn.json artist_shapes_kept)" = 8 ]
 diff moved.roto.json drawn.roto.json >difference
 check "a moved point draws its shape anew" grep -q '^> .*"left_eye": {"origin": "predicted"' difference
-check "and that of brows, which see it, but nothing else" [ "$(grep -c '^>' difference)" = 3 ]
+check "and that of brows, which see it" [ "$(grep '^>' difference | grep -vc '"x":')" = 3 ]
+check "the landmarks of the artist's shapes are the artist's" [ "$(grep -c '^> .*"x":.*"artist"' difference)" = $((8 * 6)) ]
+check "nothing else changed" [ "$(grep -c '^>' difference)" = $((3 + 8 * 6)) ]
 check "a later run keeps the artist's shapes" "$roto" run shots/shot7 --model shapes.roto --crops shots/shot7/crop.json -o drawn.roto.json
 check "a later run keeps the artist's shapes" [ "$(grep -c '"right_eye": {"origin": "artist"' drawn.roto.json)" = 8 ]
 check "and draws through the artist's points" grep -q '"y": 11.000.*artist' drawn.roto.json

@@ -595,7 +595,7 @@ int train_run(compute *cp, const train_options *o) {
     if (r.state.batch == r.batch_count) end_of_epoch(&r);
     double now = cli_seconds();
     uint64_t done = r.state.epoch * r.batch_count + r.state.batch;
-    if (!o->quiet && now - shown > 0.5) {
+    if (!o->quiet && (now - shown > 0.5 || r.state.epoch == epochs)) {
       char detail[96];
       snprintf(detail, sizeof detail, "epoch %llu loss %.4f %.1f samples/s", (unsigned long long)((done - 1) / r.batch_count + 1), loss,
                (double)((done - first) * r.net.batch) / (now - start));
