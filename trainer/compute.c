@@ -93,6 +93,7 @@ typedef struct training_kernels {
   void (*depthwise_weights)(const depthwise_product *d);
   void (*sums)(const float *x, size_t pixels, size_t cs, const float *shift, float *sum, float *squares);
   void (*read)(const read_pass *r, int act);
+  void (*view_sum)(const read_pass *r, int act, float *sum);
   void (*read_slope)(const read_slope_pass *r);
   void (*slope)(const slope_pass *s, int act);
   void (*store)(const store_pass *s);
@@ -104,6 +105,7 @@ typedef struct training_kernels {
   void (*add_row)(const float *row, float factor, size_t pixels, size_t cs, float *out);
   void (*pool_slope)(const float *const *in, float *const *out, size_t taps, size_t cs, int max, const float *dy);
   void (*upsample_slope)(const float *dy, size_t w, size_t cs, float *out);
+  void (*adam)(const adam_pass *a);
   float (*exponentials)(float *p, size_t count);
   void (*plane_means)(float *p, float factor, const float *u, const float *v, size_t count, float moments[2]);
   float (*plane_spread)(const float *p, const float *u, const float *v, float x, float y, size_t count);
@@ -143,6 +145,11 @@ rotoi_inline four four_act(four x, int act) {
   return x;
 }
 
+rotoi_inline four four_sqrt(four x) {
+  for (int i = 0; i < 4; i++) x[i] = sqrtf(x[i]);
+  return x;
+}
+
 #define K(name) name##_scalar
 #define K_TARGET
 #define K_LANES 4
@@ -150,8 +157,8 @@ rotoi_inline four four_act(four x, int act) {
 #define V four
 #define V_LOAD(p) four_load(p)
 #define V_STORE(p, v) four_store(p, v)
-#define V_READ(p, i, half) four_load((p) + (i)) /* half is for AVX-512 alone */
-#define V_WRITE(p, i, v, half) four_store((p) + (i), v)
+#define V_READ(p, i, half) ((void)(half), four_load((p) + (i))) /* half is for AVX-512 alone */
+#define V_WRITE(p, i, v, half) ((void)(half), four_store((p) + (i), v))
 #define V_ALL(s) four_all(s)
 #define V_ADD(a, b) ((a) + (b))
 #define V_SUB(a, b) ((a) - (b))
@@ -161,6 +168,8 @@ rotoi_inline four four_act(four x, int act) {
 #define V_ABOVE(a, b, v) four_above(a, b, v)
 #define V_EQUAL(a, b, v) four_equal(a, b, v)
 #define V_ACT(x, act) four_act(x, act)
+#define V_SQRT(v) four_sqrt(v)
+#define V_DIV(a, b) ((a) / (b))
 #define V_EXPONENT(r) four_exponent(r)
 #include "compute_kernels.h"
 
@@ -172,8 +181,8 @@ rotoi_inline four four_act(four x, int act) {
 #define V __m256
 #define V_LOAD(p) _mm256_loadu_ps(p)
 #define V_STORE(p, v) _mm256_storeu_ps(p, v)
-#define V_READ(p, i, half) _mm256_loadu_ps((p) + (i))
-#define V_WRITE(p, i, v, half) _mm256_storeu_ps((p) + (i), v)
+#define V_READ(p, i, half) ((void)(half), _mm256_loadu_ps((p) + (i)))
+#define V_WRITE(p, i, v, half) ((void)(half), _mm256_storeu_ps((p) + (i), v))
 #define V_ALL(s) _mm256_set1_ps(s)
 #define V_ADD(a, b) _mm256_add_ps(a, b)
 #define V_SUB(a, b) _mm256_sub_ps(a, b)
@@ -183,6 +192,8 @@ rotoi_inline four four_act(four x, int act) {
 #define V_ABOVE(a, b, v) _mm256_and_ps(_mm256_cmp_ps(a, b, _CMP_GT_OQ), v)
 #define V_EQUAL(a, b, v) _mm256_and_ps(_mm256_cmp_ps(a, b, _CMP_EQ_OQ), v)
 #define V_ACT(x, act) rotoi_act_avx2(x, act)
+#define V_SQRT(v) _mm256_sqrt_ps(v)
+#define V_DIV(a, b) _mm256_div_ps(a, b)
 #define V_EXPONENT(r) \
   _mm256_castsi256_ps(_mm256_add_epi32(_mm256_slli_epi32(_mm256_castps_si256(r), 23), _mm256_set1_epi32(0x3f800000)))
 #include "compute_kernels.h"
@@ -228,11 +239,15 @@ rotoi_inline ROTOI_AVX512 void put_avx512(float *p, size_t i, __m512 v, int half
 #define V_ABOVE(a, b, v) _mm512_maskz_mov_ps(_mm512_cmp_ps_mask(a, b, _CMP_GT_OQ), v)
 #define V_EQUAL(a, b, v) _mm512_maskz_mov_ps(_mm512_cmp_ps_mask(a, b, _CMP_EQ_OQ), v)
 #define V_ACT(x, act) rotoi_act_avx512(x, act)
+#define V_SQRT(v) _mm512_maskz_sqrt_ps(0xffff, v)
+#define V_DIV(a, b) _mm512_div_ps(a, b)
 #define V_EXPONENT(r)  \
   _mm512_castsi512_ps( \
       _mm512_add_epi32(_mm512_maskz_slli_epi32(0xffff, _mm512_castps_si512(r), 23), _mm512_set1_epi32(0x3f800000)))
 #include "compute_kernels.h"
 #endif
+
+#include "compute_bf16.h"
 
 /* ---- threads and scratch memory ---- */
 
@@ -241,13 +256,14 @@ typedef struct scratch {
   size_t count;
 } scratch;
 
-enum { SCRATCH_WEIGHTS, SCRATCH_PARTIAL, SCRATCH_SMALL, SCRATCH_COUNT };
+enum { SCRATCH_WEIGHTS, SCRATCH_PARTIAL, SCRATCH_SMALL, SCRATCH_ROWS, SCRATCH_PAIRS, SCRATCH_COUNT };
 enum { POINTER_FLOATS = sizeof(size_t) / sizeof(float) }; /* room of a pointer or an index in scratch */
 
 struct compute {
   roto_parallel parallel;
   const rotoi_kernels *runtime;
   const training_kernels *kernels;
+  int mixed; /* matrix work in bfloat16 */
   scratch shared[SCRATCH_COUNT], *own; /* own: one a thread */
   float zeros[ROTO_MAX_CHANNELS];      /* a pixel outside the picture */
 };
@@ -314,11 +330,24 @@ void compute_free(compute *cp) {
 }
 
 const char *compute_isa(const compute *cp) {
-  return roto_isa_name(cp->runtime->isa);
+  return cp->mixed ? "avx512-bf16" : roto_isa_name(cp->runtime->isa);
 }
 
 int compute_threads(const compute *cp) {
   return cp->parallel.threads;
+}
+
+int compute_mixed(compute *cp, int on) {
+  int can = 0;
+#if COMPUTE_BF16
+  can = cp->runtime->isa == ROTO_ISA_AVX512 && __builtin_cpu_supports("avx512bf16");
+#endif
+  cp->mixed = on && can;
+  return !on || can;
+}
+
+int compute_is_mixed(const compute *cp) {
+  return cp->mixed;
 }
 
 size_t value_stride(size_t channels) {
@@ -344,6 +373,45 @@ static const training_kernels *kernels_for(const compute *cp, size_t cs) {
   return cs % ROTOI_LANES == 0 ? cp->kernels : &training_kernels_scalar;
 }
 
+#if COMPUTE_BF16
+/* ---- values as bfloat16 ---- */
+
+typedef struct round_pass {
+  const float *x;
+  size_t pixels, cs, channels, parts, images;
+  float *out;
+} round_pass;
+
+static void round_rows(void *context, size_t part) {
+  const round_pass *p = (const round_pass *)context;
+  size_t first = p->pixels * part / p->parts, end = p->pixels * (part + 1) / p->parts;
+  bf16_rows(p->x + first * p->cs, end - first, p->cs, p->channels, p->out + first * p->cs / 2);
+}
+
+static void round_pairs(void *context, size_t task) {
+  const round_pass *p = (const round_pass *)context;
+  size_t pair = task / p->parts, part = task % p->parts, image = p->pixels * p->cs;
+  size_t first = p->pixels * part / p->parts, end = p->pixels * (part + 1) / p->parts;
+  const float *a = p->x + 2 * pair * image + first * p->cs;
+  bf16_pairs(a, 2 * pair + 1 < p->images ? a + image : NULL, end - first, p->cs, p->cs, p->out + pair * image + first * p->cs);
+}
+
+enum { ROUND_FLOATS = 65536 }; /* of one task */
+
+static const float *rounded(compute *cp, const float *x, size_t pixels, size_t cs, size_t channels) {
+  round_pass p = {x, pixels, cs, channels, ceil_div(pixels * cs, ROUND_FLOATS), 1, NULL};
+  p.out = grow(&cp->shared[SCRATCH_ROWS], pixels * cs / 2);
+  compute_for(cp, p.parts, round_rows, &p);
+  return p.out;
+}
+
+/* The same pixel of two images each, [pair of images][pixel][cs][2]; the partner of an odd image is zero. */
+static void image_pairs(compute *cp, const float *x, size_t images, size_t image_pixels, size_t cs, float *out) {
+  round_pass p = {x, image_pixels, cs, cs, ceil_div(image_pixels * cs, ROUND_FLOATS), images, out};
+  compute_for(cp, p.parts * ceil_div(images, 2), round_pairs, &p);
+}
+#endif
+
 /* ---- gathered matrix product: convolutions forward and backward ---- */
 
 /* out pixel (y, x) of a grid, image by image, is the sum over taps of weights times in pixel (y * step + tap_y, x * step +
@@ -367,6 +435,7 @@ typedef struct gather {
   size_t row_stride, column_stride, out_c, nr; /* out_c: real channels of the output, nr: columns of a panel */
   const float *bias;                           /* padded to whole panels, or NULL */
   int add;
+  size_t paired_k; /* rows of bfloat16: their channels; strides and k then count pairs (compute_bf16.h).  0: floats */
   const float *panels;
   size_t row_pixels, tiles_per_row, tiles, tiles_per_task;
 } gather;
@@ -377,6 +446,18 @@ static size_t tile_start(const gather *g, size_t tile) {
   return row * g->row_pixels + g->row_pixels * (tile % g->tiles_per_row) / g->tiles_per_row;
 }
 
+/* A tile on floats or on pairs of bfloat16. */
+static void matrix_product(const compute *cp, int pairs, const rotoi_gemm *product) {
+#if COMPUTE_BF16
+  if (pairs) {
+    bf16_gemm(product);
+    return;
+  }
+#endif
+  (void)pairs;
+  cp->runtime->gemm(product);
+}
+
 static size_t panel_vectors(const gather *g, size_t panel) {
   return rotoi_panel_vectors(panel, g->out_c, g->nr);
 }
@@ -385,6 +466,15 @@ static size_t panel_vectors(const gather *g, size_t panel) {
  * pass are read column by column, 128 floats at a time, so that what they fill stays in L1. */
 static void pack_panel(const gather *g, size_t panel, size_t t, size_t taps, size_t l, size_t k, float *out) {
   size_t width = panel_vectors(g, panel) * ROTOI_LANES, real_width = least(width, g->out_c - panel * g->nr);
+#if COMPUTE_BF16
+  if (g->paired_k) {
+    for (; taps > 0; taps--, t++, out += k * width) {
+      const float *in = g->weights + g->tap_weights[t] + 2 * l * g->row_stride + panel * g->nr * g->column_stride;
+      bf16_panel(in, least(2 * k, g->paired_k - 2 * l), g->row_stride, g->column_stride, real_width, width, out);
+    }
+    return;
+  }
+#endif
   for (; taps > 0; taps--, t++, out += k * width) {
     const float *in = g->weights + g->tap_weights[t] + l * g->row_stride + panel * g->nr * g->column_stride;
     if (g->column_stride == 1) {
@@ -448,7 +538,7 @@ static void tile_product(const gather *g, size_t tile, size_t panel, size_t taps
                         step,
                         ROTO_ACT_NONE};
   ROTO_ASSERT(direct || (nv == 1 && m <= 16));
-  g->cp->runtime->gemm(&product);
+  matrix_product(g->cp, g->paired_k != 0, &product);
   for (size_t i = 0; !direct && i < m; i++) {
     for (size_t l = 0; l < width; l++) c[i * step + l] = block[i * ROTOI_LANES + l] + (add ? c[i * step + l] : 0);
   }
@@ -517,6 +607,19 @@ static void gather_run(gather *g) {
   compute_for(g->cp, ceil_div(g->tiles, g->tiles_per_task), gather_tiles, g);
 }
 
+/* Rows of the input rounded to bfloat16, if the products are to be mixed. */
+static void gather_round(gather *g, size_t pixels) {
+#if COMPUTE_BF16
+  if (!g->cp->mixed || g->in_cs % ROTOI_LANES != 0) return;
+  g->in = rounded(g->cp, g->in, pixels, g->in_cs, g->k);
+  g->in_cs /= 2;
+  g->paired_k = g->k;
+  g->k = ceil_div(g->k, 2);
+#else
+  (void)g, (void)pixels;
+#endif
+}
+
 /* A dense layer is a 1 x 1 layer over one pixel an image, if the channels leave no gaps. */
 static conv_shape flattened(const conv_shape *s) {
   conv_shape flat = *s;
@@ -560,6 +663,7 @@ void conv_forward(compute *cp, const conv_shape *shape, const real *x, const rea
   g.weights = weight, g.tap_weights = offset, g.row_stride = s->oc, g.column_stride = 1;
   g.out_c = s->oc, g.nr = cp->runtime->nr;
   g.bias = bias ? padded : NULL;
+  gather_round(&g, s->n * s->h * s->w);
   gather_run(&g);
 }
 
@@ -580,6 +684,7 @@ void conv_backward_data(compute *cp, const conv_shape *shape, const real *dy, co
   g.weights = weight, g.tap_weights = offset, g.row_stride = 1, g.column_stride = s->oc;
   g.out_c = s->ic, g.nr = cp->runtime->nr;
   g.add = 1;
+  gather_round(&g, s->n * s->oh * s->ow);
   for (size_t y = 0; y < least(st, s->h); y++) {
     for (size_t x = 0; x < least(st, s->w); x++) {
       size_t ky0 = (y + s->pad_top) % st, kx0 = (x + s->pad_left) % st, taps = 0;
@@ -617,9 +722,20 @@ typedef struct weight_pass {
   int swapped, merged;                  /* swapped: a is dy; merged: pixels of x and dy correspond one to one */
   size_t rows, slices, shares, block;   /* rows of pixels, or pixels if merged; rows a block */
   size_t a_tiles, b_tiles, b_width;
+  int pairs; /* x and dy are pairs of bfloat16: a pixel is that of two images, and there are half as many images */
   float *partial;
   float *dweight;
 } weight_pass;
+
+static void outer_tile(const weight_pass *w, const outer_product *o) {
+#if COMPUTE_BF16
+  if (w->pairs) {
+    bf16_outer(o);
+    return;
+  }
+#endif
+  w->kernels->outer(o);
+}
 
 static void weight_task(void *context, size_t task) {
   const weight_pass *w = (const weight_pass *)context;
@@ -666,7 +782,7 @@ static void weight_task(void *context, size_t task) {
       o.vectors = least(w->b_width, w->b_count - o.b_offset) / w->kernels->lanes;
       o.c = sum + (tap * w->a_count + o.a_offset) * w->b_count + o.b_offset;
       o.add = block != row0;
-      w->kernels->outer(&o);
+      outer_tile(w, &o);
     }
   }
 }
@@ -743,7 +859,18 @@ void conv_backward_weights(compute *cp, const conv_shape *shape, const real *x, 
   w.a_tiles = w.swapped ? swapped_tiles : plain_tiles;
   w.b_width = 2 * w.kernels->lanes, w.b_tiles = ceil_div(w.b_count, w.b_width);
   w.merged = taps == 1 && s->stride == 1 && s->pad_top == 0 && s->pad_left == 0 && s->oh == s->h && s->ow == s->w;
-  size_t row_pixels = w.merged ? 1 : s->ow, pixels = s->n * s->oh * s->ow, matrix = taps * w.a_count * w.b_count;
+  size_t row_pixels = w.merged ? 1 : s->ow, all_pixels = s->n * s->oh * s->ow, matrix = taps * w.a_count * w.b_count;
+#if COMPUTE_BF16
+  if (cp->mixed && w.x_cs % ROTOI_LANES == 0 && w.dy_cs % ROTOI_LANES == 0) {
+    size_t pairs = ceil_div(s->n, 2), x_image = s->h * s->w, dy_image = s->oh * s->ow;
+    float *xs = grow(&cp->shared[SCRATCH_PAIRS], pairs * (x_image * w.x_cs + dy_image * w.dy_cs));
+    float *dys = xs + pairs * x_image * w.x_cs;
+    image_pairs(cp, x, s->n, x_image, w.x_cs, xs);
+    image_pairs(cp, dy, s->n, dy_image, w.dy_cs, dys);
+    w.x = xs, w.dy = dys, w.s.n = pairs, w.pairs = 1;
+  }
+#endif
+  size_t pixels = s->n * s->oh * s->ow;
   w.rows = pixels / row_pixels;
   w.block = most(1, 131072 / ((w.x_cs * (w.merged ? 1 : s->stride) + w.dy_cs) * row_pixels));
   w.slices = most(1, least(least(16, w.rows), pixels / 512));
@@ -756,7 +883,7 @@ void conv_backward_weights(compute *cp, const conv_shape *shape, const real *x, 
   }
   compute_for(cp, w.slices * w.shares, weight_task, &w);
   if (w.partial != dweight) compute_for(cp, taps * ceil_div(w.a_count, WEIGHT_SUM_ROWS), weight_sum, &w);
-  if (dbias) column_sums(cp, dy, pixels, s->oc, dbias);
+  if (dbias) column_sums(cp, dy, all_pixels, s->oc, dbias);
 }
 
 /* ---- depthwise ---- */
@@ -1365,4 +1492,38 @@ void points_backward(compute *cp, size_t n, size_t h, size_t w, size_t points, s
   points_pass p = points_layer(cp, n, h, w, points, channels_per_point);
   p.x = x, p.in_probability = probability, p.in_y = y, p.dy = dy, p.dlogit = dlogit, p.dx = dx;
   compute_for(cp, n * p.blocks, points_backward_task, &p);
+}
+
+/* ---- the optimizer's update ---- */
+
+typedef struct adam_tasks {
+  compute *cp;
+  const adam_pass *passes;
+  size_t count;
+} adam_tasks;
+
+enum { ADAM_CHUNK = 65536 };
+
+static void adam_task(void *context, size_t index) {
+  const adam_tasks *t = (const adam_tasks *)context;
+  for (size_t i = 0; i < t->count; i++) {
+    adam_pass a = t->passes[i];
+    size_t chunks = ceil_div(a.count, ADAM_CHUNK), at = index * ADAM_CHUNK;
+    if (index >= chunks) {
+      index -= chunks;
+      continue;
+    }
+    a.count = (least(ADAM_CHUNK, a.count - at) + ROTOI_LANES - 1) / ROTOI_LANES * ROTOI_LANES;
+    a.value += at, a.averaged += at;
+    if (a.gradient) a.gradient += at, a.first += at, a.second += at;
+    t->cp->kernels->adam(&a);
+    return;
+  }
+}
+
+void adam_step(compute *cp, const adam_pass *passes, size_t count) {
+  adam_tasks t = {cp, passes, count};
+  size_t tasks = 0;
+  for (size_t i = 0; i < count; i++) tasks += ceil_div(passes[i].count, ADAM_CHUNK);
+  compute_for(cp, tasks, adam_task, &t);
 }

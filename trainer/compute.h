@@ -21,8 +21,14 @@ typedef struct compute compute;
 /* threads 0: all allowed; max_isa as roto_isa (0: best).  Never NULL. */
 compute *compute_create(int threads, int max_isa);
 void compute_free(compute *cp);
-const char *compute_isa(const compute *cp);
+const char *compute_isa(const compute *cp); /* "avx512-bf16" where mixed */
 int compute_threads(const compute *cp); /* how many run at once */
+
+/* Mixed precision: operands of matrix products are rounded to bfloat16, everything else stays float: sums, weights, gradients of
+ * weights, statistics of batch norms, depthwise and element-wise layers.  Returns 0, and changes nothing but to float, where the
+ * machine (or max_isa) has no AVX512-BF16. */
+int compute_mixed(compute *cp, int on);
+int compute_is_mixed(const compute *cp);
 
 size_t value_stride(size_t channels); /* cs of a value */
 
@@ -60,7 +66,7 @@ typedef struct norm_layer {
 
 enum { NORM_MEAN, NORM_VARIANCE, NORM_SCALE, NORM_BETA, NORM_OFFSET, NORM_SLOPE, NORM_ROWS };
 
-/* Storage of large values between layers: `real`, or bfloat16 in an array of half the size (only where compute_half). */
+/* Storage of large values between layers: `real`, or bfloat16 in an array of half the size (only where compute_is_mixed). */
 typedef struct value_view { /* y = act((x - mean) * scale + beta) * factor[image] */
   const real *x;
   int half;
@@ -140,5 +146,18 @@ void points_forward(compute *cp, size_t n, size_t h, size_t w, size_t points, si
                     real *probability, real *y);
 void points_backward(compute *cp, size_t n, size_t h, size_t w, size_t points, size_t channels_per_point, const real *x,
                      const real *probability, const real *y, const real *dy, const real *dlogit, real *dx);
+
+/* Adam on parameters, formulas in optimizer.h, and the moving average of their values.  Arrays are padded with zeros to a multiple
+ * of 16. */
+typedef struct adam_pass {
+  size_t count;
+  real *value, *first, *second, *averaged;
+  const real *gradient; /* NULL: the value is not trained, its average follows it all the same */
+  real beta1, beta2, epsilon, rate, keep; /* keep: 1 - rate * decay of the weights */
+  real correct1, correct2;                /* of the moments' bias: 1 / (1 - beta^step) */
+  real average;                           /* 0: averaged = value */
+} adam_pass;
+
+void adam_step(compute *cp, const adam_pass *passes, size_t count);
 
 #endif

@@ -293,15 +293,18 @@ void slope_copy(compute *cp, size_t pixels, size_t c, const slope_view *dy, int 
 
 static void view_mean_task(void *context, size_t image) {
   const norm_pass *p = (const norm_pass *)context;
+  const value_view *v = p->view;
   size_t cs = p->cs, block = most(1, least(p->image, 16384 / cs));
-  float *sum = own_scratch(p->cp, (block + 5) * cs), *total = sum + 2 * cs, *zero = total + cs, *y = zero + 2 * cs;
-  memset(total, 0, 2 * cs * sizeof(float));
-  for (size_t at = 0; at < p->image; at += block) {
-    size_t count = least(block, p->image - at);
-    load_view(p->cp, p->view, cs, image * p->image + at, count, 0, cs, p->view->factor, y, cs, ROTOI_LANES);
-    memset(sum, 0, 2 * cs * sizeof(float));
-    store_pass pass = {count, cs, cs, 0, 0, y, zero, NULL, sum, sum + cs, 0};
-    kernels_for(p->cp, cs)->store(&pass);
+  float *sum = own_scratch(p->cp, 2 * cs), *total = sum + cs;
+  const float *rows = v->norm ? v->norm->rows : NULL, *factor = v->factor ? v->factor + image * cs : NULL;
+  read_pass r = {0, cs, 0, cs, 0, 0, v->x, v->half, NULL, NULL, NULL, factor, NULL};
+  if (rows) r.mean = rows + NORM_MEAN * cs, r.scale = rows + NORM_SCALE * cs, r.beta = rows + NORM_BETA * cs;
+  memset(total, 0, cs * sizeof(float));
+  for (size_t at = 0; at < p->image; at += block) { /* blocks apart, so that rounding grows with hundreds of terms */
+    memset(sum, 0, cs * sizeof(float));
+    r.pixels = least(block, p->image - at);
+    r.first = (image * p->image + at) * cs;
+    kernels_for(p->cp, cs)->view_sum(&r, v->norm ? v->norm->act : ROTO_ACT_NONE, sum);
     for (size_t i = 0; i < cs; i++) total[i] += sum[i];
   }
   for (size_t i = 0; i < cs; i++) p->y[image * cs + i] = total[i] / (float)p->image;
@@ -329,20 +332,29 @@ typedef struct pointwise {
   weight_pass weights;
 } pointwise;
 
+static int is_stored(const value_view *v) {
+  return !v->norm && !v->factor && !v->half;
+}
+
+/* Steps of a product of k terms: with pairs of bfloat16 half as many. */
+static size_t product_depth(const compute *cp, size_t k) {
+  return cp->mixed ? ceil_div(k, 2) : k;
+}
+
 /* A matrix of k rows in gemm's order; element (l, j) at weight[l * row_stride + j * column_stride]. */
 static const float *packed(compute *cp, const float *weight, size_t k, size_t columns, size_t row_stride,
                            size_t column_stride) {
   const size_t start = 0;
   gather g;
   memset(&g, 0, sizeof g);
-  g.cp = cp, g.taps = 1, g.k = k, g.weights = weight, g.tap_weights = &start;
+  g.cp = cp, g.taps = 1, g.k = product_depth(cp, k), g.paired_k = cp->mixed ? k : 0, g.weights = weight, g.tap_weights = &start;
   g.row_stride = row_stride, g.column_stride = column_stride, g.out_c = columns, g.nr = cp->runtime->nr;
-  const float *panels = grow(&cp->shared[SCRATCH_WEIGHTS], rotoi_packed_count(k, columns));
+  const float *panels = grow(&cp->shared[SCRATCH_WEIGHTS], rotoi_packed_count(g.k, columns));
   compute_for(cp, rotoi_panel_count(columns, g.nr), gather_pack, &g);
   return panels;
 }
 
-/* out[i][j] (+)= sum over l < k of a[i][l] * panels(l, j), rows i < count of cs floats. */
+/* out[i][j] (+)= sum over l < k of a[i][l] * panels(l, j), rows i < count of cs floats; k as product_depth says. */
 static void block_product(const compute *cp, const float *const *a, size_t count, size_t k, size_t columns, const float *panels,
                           int add, float *out, size_t cs) {
   size_t nr = cp->runtime->nr, tiles = ceil_div(count, cp->runtime->mr);
@@ -362,13 +374,50 @@ static void block_product(const compute *cp, const float *const *a, size_t count
                       cs,
                       cs,
                       ROTO_ACT_NONE};
-      cp->runtime->gemm(&g);
+      matrix_product(cp, cp->mixed, &g);
     }
   }
 }
 
-static int is_stored(const value_view *v) {
-  return !v->norm && !v->factor && !v->half;
+/* Where the operands of a block of a mixed layer go, rounded: as rows for products along channels, as pairs of neighbouring pixels
+ * for the sum over pixels.  NULL: not wanted. */
+typedef struct rounded_block {
+  float *rows, *pairs;
+} rounded_block;
+
+enum { ROUNDED_FLOATS = 4096 }; /* rounded at a time, so that they are still in L1 */
+
+static size_t rounded_pixels(size_t cs) {
+  return most(2, ROUNDED_FLOATS / cs / 2 * 2);
+}
+
+/* Of `count` pixels from pixel `at` of the block, an even number. */
+static void round_block(const float *x, size_t at, size_t count, size_t cs, size_t channels, const rounded_block *to) {
+#if COMPUTE_BF16
+  float *pairs = to->pairs ? to->pairs + at / 2 * cs : NULL;
+  if (to->rows) bf16_rows(x, count, cs, channels, to->rows + at * cs / 2);
+  if (pairs) bf16_pairs(x, x + cs, count / 2, 2 * cs, cs, pairs);
+  if (pairs && count % 2) bf16_pairs(x + (count - 1) * cs, NULL, 1, 0, cs, pairs + count / 2 * cs);
+#else
+  (void)x, (void)at, (void)count, (void)cs, (void)channels, (void)to;
+#endif
+}
+
+/* A view, or a slope, of a block, rounded.  `own`: rounded_pixels(cs) pixels of scratch memory. */
+static void load_rounded(const compute *cp, const value_view *v, const float *factor, const slope_view *slope, size_t cs,
+                         size_t channels, size_t first, size_t count, float *own, const rounded_block *to) {
+  for (size_t at = 0, step = rounded_pixels(cs); at < count; at += step) {
+    size_t pixels = least(step, count - at);
+    const float *x = v ? v->x : slope->dz;
+    if (v ? is_stored(v) : !slope->norm && !slope->half) {
+      x += (first + at) * cs;
+    } else {
+      if (v) load_view(cp, v, cs, first + at, pixels, 0, cs, factor, own, cs, ROTOI_LANES);
+      if (!v) load_slope(cp, slope, cs, first + at, pixels, 0, cs, 0, own, cs, ROTOI_LANES);
+      x = own;
+    }
+    round_block(x, at, pixels, cs, channels, to);
+  }
 }
 
 /* Pixels a block: all its operands in half of L2. */
@@ -380,16 +429,24 @@ static size_t pointwise_block(const compute *cp, size_t channels) {
 static void pointwise_forward_task(void *context, size_t task) {
   const pointwise *p = (const pointwise *)context;
   size_t first = p->pixels * task / p->tasks, end = p->pixels * (task + 1) / p->tasks, blocks = ceil_div(end - first, p->block);
-  float *own = own_scratch(p->cp, p->block * (p->ics + p->ocs + POINTER_FLOATS) + 2 * p->ocs), *x = own + 2 * p->ocs;
-  float *result = x + p->block * p->ics;
+  size_t loose = p->cp->mixed ? rounded_pixels(p->ics) * p->ics : 0;
+  float *own = own_scratch(p->cp, p->block * (p->ics + p->ocs + POINTER_FLOATS) + 2 * p->ocs + loose), *x = own + 2 * p->ocs;
+  float *result = x + p->block * p->ics, *loose_pixels = result + p->block * (p->ocs + POINTER_FLOATS);
   const float **rows = (const float **)(void *)(result + p->block * p->ocs);
   for (size_t block = 0; block < blocks; block++) {
     size_t at = first + (end - first) * block / blocks, count = first + (end - first) * (block + 1) / blocks - at;
     float *out = p->half ? result : p->y + at * p->ocs;
-    if (!is_stored(p->x)) load_view(p->cp, p->x, p->ics, at, count, 0, p->ics, p->x->factor, x, p->ics, ROTOI_LANES);
-    const float *in = is_stored(p->x) ? p->x->x + at * p->ics : x;
-    for (size_t i = 0; i < count; i++) rows[i] = in + i * p->ics;
-    block_product(p->cp, rows, count, p->ic, p->oc, p->panels, 0, out, p->ocs);
+    const float *in = x;
+    if (p->cp->mixed) {
+      rounded_block to = {x, NULL};
+      load_rounded(p->cp, p->x, p->x->factor, NULL, p->ics, p->ic, at, count, loose_pixels, &to);
+    } else if (is_stored(p->x)) {
+      in = p->x->x + at * p->ics;
+    } else {
+      load_view(p->cp, p->x, p->ics, at, count, 0, p->ics, p->x->factor, x, p->ics, ROTOI_LANES);
+    }
+    for (size_t i = 0; i < count; i++) rows[i] = in + i * (p->cp->mixed ? p->ics / 2 : p->ics);
+    block_product(p->cp, rows, count, product_depth(p->cp, p->ic), p->oc, p->panels, 0, out, p->ocs);
     if (!p->statistics && !p->half) continue;
     store_block(p->cp->kernels, count, p->ocs, out, p->ocs, p->half ? p->y : NULL, at * p->ocs, p->ocs, p->half,
                 p->statistics ? &p->sums : NULL, task * p->ocs, block == 0, own);
@@ -419,8 +476,12 @@ static void pointwise_backward_task(void *context, size_t slice) {
   size_t unit = v->factor ? v->image : 1, units = p->pixels / unit;
   size_t first = units * slice / p->tasks * unit, end = units * (slice + 1) / p->tasks * unit;
   size_t blocks = ceil_div(end - first, p->block), ics = p->ics, ocs = p->ocs;
-  float *own = own_scratch(p->cp, p->block * (2 * ics + ocs + POINTER_FLOATS) + 2 * ics);
+  size_t mixed = (size_t)p->cp->mixed, even = p->block + p->block % 2; /* pairs of an odd block end with half a pair */
+  size_t loose = mixed * most(rounded_pixels(ics) * ics, rounded_pixels(ocs) * ocs), pairs = mixed * even / 2 * (ics + ocs);
+  float *own = own_scratch(p->cp, p->block * (2 * ics + ocs + POINTER_FLOATS) + 2 * ics + loose + pairs);
   float *xs = own + 2 * ics, *ds = xs + p->block * ics, *gs = ds + p->block * ics, *sum;
+  float *loose_pixels = gs + p->block * (ocs + POINTER_FLOATS);
+  rounded_block x_to = {NULL, loose_pixels + loose}, g_to = {gs, x_to.pairs + even / 2 * ics};
   const float **rows = (const float **)(void *)(gs + p->block * ocs), *x, *g;
   outer_product o;
   memset(&o, 0, sizeof o);
@@ -432,16 +493,24 @@ static void pointwise_backward_task(void *context, size_t slice) {
   for (size_t block = 0; block < blocks; block++) {
     size_t at = first + (end - first) * block / blocks, count = first + (end - first) * (block + 1) / blocks - at;
     g = p->dy->dz + at * ocs;
-    if (p->dy->norm || p->dy->half) load_slope(p->cp, p->dy, ocs, at, count, 0, ocs, 0, gs, ocs, ROTOI_LANES), g = gs;
+    if (mixed) {
+      load_rounded(p->cp, NULL, NULL, p->dy, ocs, p->oc, at, count, loose_pixels, &g_to);
+      g = gs;
+    } else if (p->dy->norm || p->dy->half) {
+      load_slope(p->cp, p->dy, ocs, at, count, 0, ocs, 0, gs, ocs, ROTOI_LANES);
+      g = gs;
+    }
     x = v->x + at * ics;
-    if (!is_stored(v)) {
+    if (mixed && !sink->dfactor) {
+      load_rounded(p->cp, v, v->factor, NULL, ics, p->ic, at, count, loose_pixels, &x_to);
+    } else if (!is_stored(v)) {
       load_view(p->cp, v, ics, at, count, 0, ics, sink->dfactor ? NULL : v->factor, xs, ics, ROTOI_LANES);
       x = xs;
     }
     if (sink->dx) {
       float *dx = sink->half ? ds : sink->dx + at * ics;
-      for (size_t i = 0; i < count; i++) rows[i] = g + i * ocs;
-      block_product(p->cp, rows, count, p->oc, p->ic, p->panels, sink->add, dx, ics);
+      for (size_t i = 0; i < count; i++) rows[i] = g + i * (mixed ? ocs / 2 : ocs);
+      block_product(p->cp, rows, count, product_depth(p->cp, p->oc), p->ic, p->panels, sink->add, dx, ics);
       for (size_t i = 0; sink->dfactor && i < count;) {
         size_t image = (at + i) / v->image, span = least(count - i, (image + 1) * v->image - at - i);
         p->cp->kernels->factor(dx + i * ics, xs + i * ics, v->factor + image * ics, span, ics, sink->dfactor + image * ics);
@@ -453,7 +522,11 @@ static void pointwise_backward_task(void *context, size_t slice) {
         store_block(p->cp->kernels, count, ics, dx, ics, sink->dx, at * ics, ics, 1, NULL, 0, 0, own);
       }
     }
-    o.columns = count;
+    if (mixed) {
+      if (sink->dfactor) round_block(x, 0, count, ics, p->ic, &x_to);
+      x = x_to.pairs, g = g_to.pairs;
+    }
+    o.columns = mixed ? ceil_div(count, 2) : count;
     o.add = block > 0;
     for (size_t i = 0; i < w->a_tiles; i++) {
       o.a_offset = w->a_count * i / w->a_tiles;
@@ -461,7 +534,7 @@ static void pointwise_backward_task(void *context, size_t slice) {
       for (o.b_offset = 0; o.b_offset < w->b_count; o.b_offset += w->b_width) {
         o.vectors = least(w->b_width, w->b_count - o.b_offset) / w->kernels->lanes;
         o.c = sum + o.a_offset * w->b_count + o.b_offset;
-        w->kernels->outer(&o);
+        outer_tile(w, &o);
       }
     }
   }
@@ -476,7 +549,7 @@ void pointwise_backward(compute *cp, size_t pixels, size_t ic, size_t oc, const 
   p.x = x, p.dy = dy, p.sink = sink;
   p.block = pointwise_block(cp, 2 * p.ics + p.ocs);
   if (sink->dx) p.panels = packed(cp, weight, oc, ic, 1, oc);
-  w->cp = cp, w->kernels = cp->kernels, w->dweight = dweight;
+  w->cp = cp, w->kernels = cp->kernels, w->pairs = cp->mixed, w->dweight = dweight;
   w->s.ic = ic, w->s.oc = oc, w->s.kh = w->s.kw = 1;
   size_t plain_tiles, swapped_tiles, plain = outer_cost(cp->kernels, ic, p.ocs, &plain_tiles);
   w->swapped = outer_cost(cp->kernels, oc, p.ics, &swapped_tiles) < plain;
@@ -485,7 +558,7 @@ void pointwise_backward(compute *cp, size_t pixels, size_t ic, size_t oc, const 
   w->b_width = 2 * cp->kernels->lanes;
   size_t units = x->factor ? pixels / x->image : pixels / 64;
   p.tasks = most(1, least(units, 16));
-  while (p.tasks > 4 && p.tasks * w->a_count * w->b_count > (size_t)1 << 22) p.tasks /= 2;
+  while (p.tasks > 4 && p.tasks * w->a_count * w->b_count > (size_t)1 << 20) p.tasks /= 2;
   w->slices = p.tasks;
   w->partial = grow(&cp->shared[SCRATCH_PARTIAL], p.tasks * w->a_count * w->b_count);
   if (sink->norm) p.sums = norm_sums_of(cp, p.tasks, p.ics);

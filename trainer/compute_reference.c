@@ -43,6 +43,16 @@ int compute_threads(const compute *cp) {
   return 1;
 }
 
+int compute_mixed(compute *cp, int on) {
+  (void)cp;
+  return !on;
+}
+
+int compute_is_mixed(const compute *cp) {
+  (void)cp;
+  return 0;
+}
+
 size_t value_stride(size_t channels) {
   return channels <= 4 ? 4 : (channels + 15) / 16 * 16;
 }
@@ -644,6 +654,25 @@ void points_backward(compute *cp, size_t n, size_t h, size_t w, size_t points, s
           dcell[2 * points + point] += (real)(p * (gy + 2 * gq * v) / (double)h);
         }
       }
+    }
+  }
+}
+
+void adam_step(compute *cp, const adam_pass *passes, size_t count) {
+  (void)cp;
+  for (const adam_pass *a = passes; a < passes + count; a++) {
+    for (size_t i = 0; i < a->count; i++) {
+      if (a->gradient) {
+        double g = (double)a->gradient[i], m = (double)a->first[i], v = (double)a->second[i];
+        m = (double)a->beta1 * m + (1 - (double)a->beta1) * g;
+        v = (double)a->beta2 * v + (1 - (double)a->beta2) * g * g;
+        double step = m * (double)a->correct1 / (sqrt(v * (double)a->correct2) + (double)a->epsilon);
+        a->first[i] = (real)m;
+        a->second[i] = (real)v;
+        a->value[i] = (real)((double)a->value[i] * (double)a->keep - (double)a->rate * step);
+      }
+      real old = a->averaged[i];
+      a->averaged[i] = a->average > 0 ? old + (1 - a->average) * (a->value[i] - old) : a->value[i];
     }
   }
 }

@@ -42,7 +42,7 @@ static int choice(const char *option, const char *value, const char *const *name
 static int landmarks_main(int argc, char **argv) {
   train_options o = train_defaults();
   augment_options *a = &o.augment;
-  const char *schedule = "cosine", *loss = "wing", *isa = NULL;
+  const char *schedule = "cosine", *loss = "wing", *precision = "fp32", *isa = NULL;
   int threads = 0, paper = 0;
   o.name = "landmarks";
   for (int i = 1; i < argc; i++) {
@@ -81,6 +81,7 @@ static int landmarks_main(int argc, char **argv) {
       AUGMENT_CLI(a),
       {"--backgrounds", CLI_STRING, &o.backgrounds, "DIR", "augmentation: pictures for backgrounds and occluders"},
       {"--seed", CLI_INTEGER, &o.seed, "N", "of weights, order and augmentation (default 1)"},
+      {"--precision", CLI_STRING, &precision, "NAME", TRAIN_PRECISION_HELP},
       {"--threads", CLI_INTEGER, &threads, "N", "threads (default: all allowed)"},
       {"--isa", CLI_STRING, &isa, "NAME", "highest instruction set: scalar, avx2, avx512"},
       {"--evaluate-every", CLI_INTEGER, &o.evaluate_every, "N", "epochs between evaluations (default 5)"},
@@ -122,6 +123,7 @@ static int landmarks_main(int argc, char **argv) {
   o.loss.kind = choice("--loss", loss, losses, 2) == 0 ? LOSS_L1 : LOSS_WING;
   if (paper) train_as_paper(&o);
   compute *cp = start_compute(threads, isa);
+  train_precision(&command, cp, precision);
   int status = train_run(cp, &o);
   compute_free(cp);
   return status;

@@ -277,6 +277,7 @@ typedef struct net_plan {
   int fused;            /* a convolution of compute.h that reads views and leaves a slope_view to be read */
   uint32_t after;       /* of such a convolution: the batch norm that is its only reader, or 0 */
   int view;             /* BATCHNORM, SCALE: the value is not stored */
+  int half;             /* the value, and its gradient, are stored as bfloat16: mixed, and read by a batch norm that is a view */
   uint32_t scale, mean; /* BATCHNORM that is a view read by squeeze-excite: those nodes, or 0 */
   norm_layer norm;
 } net_plan;
@@ -284,6 +285,11 @@ typedef struct net_plan {
 static size_t value_count(const network *net, uint32_t i) {
   const net_node *node = &net->nodes[i];
   return net->batch * node->h * node->w * value_stride(node->c);
+}
+
+/* Floats that hold a value, or its gradient. */
+static size_t stored_count(const network *net, uint32_t i) {
+  return net->plans[i].half ? value_count(net, i) / 2 : value_count(net, i);
 }
 
 static conv_shape window_shape(const network *net, const net_node *node) {
@@ -372,6 +378,8 @@ static void plan_nodes(network *net) {
       plan->scale = second;
     }
   }
+  for (uint32_t i = 0; compute_is_mixed(net->cp) && i < net->node_count; i++)
+    if (plans[i].after != 0 && plans[plans[i].after].view) plans[i].half = plans[plans[i].after].half = 1;
 }
 
 void net_prepare(network *net, compute *cp, size_t batch) {
@@ -387,7 +395,7 @@ void net_prepare(network *net, compute *cp, size_t batch) {
   plan_nodes(net);
   for (uint32_t i = 0; i < net->node_count; i++) {
     const net_node *node = &net->nodes[i];
-    size_t count = net->plans[i].view ? 0 : value_count(net, i), saved = 0;
+    size_t count = net->plans[i].view ? 0 : stored_count(net, i), saved = 0;
     if (count > 0) net->outputs[i] = real_alloc(count);
     if (node->op == ROTO_OP_BATCHNORM) {
       norm_layer norm = {param(net, node, 0),          param(net, node, 1),         (real)node->epsilon, node->act, NULL,
@@ -446,13 +454,14 @@ static void copy_channels(const network *net, const net_node *shape, const real 
 /* The value of node i as a reader is to see it. */
 static value_view view_of(const network *net, uint32_t i) {
   const net_node *node = &net->nodes[i];
-  value_view v = {net->outputs[i], 0, NULL, NULL, (size_t)node->h * node->w};
+  value_view v = {net->outputs[i], net->plans[i].half, NULL, NULL, (size_t)node->h * node->w};
   if (!net->plans[i].view) return v;
   if (node->op == ROTO_OP_SCALE) {
     v.factor = net->outputs[node->inputs[1]];
     node = &net->nodes[node->inputs[0]];
   }
   v.x = net->outputs[node->inputs[0]];
+  v.half = net->plans[node->inputs[0]].half;
   v.norm = &net->plans[node - net->nodes].norm;
   return v;
 }
@@ -501,9 +510,10 @@ static void forward_fused(network *net, uint32_t i, int training) {
   value_view x = view_of(net, node->inputs[0]);
   norm_layer *after = net->plans[i].after != 0 && !is_frozen(net, training) ? norm_of(net, net->plans[i].after) : NULL;
   if (node->op == ROTO_OP_DEPTHWISE)
-    depthwise_norm_forward(net->cp, &s, &x, param(net, node, 0), net->outputs[i], 0, after);
+    depthwise_norm_forward(net->cp, &s, &x, param(net, node, 0), net->outputs[i], net->plans[i].half, after);
   else
-    pointwise_forward(net->cp, s.n * s.h * s.w, s.ic, s.oc, &x, param(net, node, 0), net->outputs[i], 0, after);
+    pointwise_forward(net->cp, s.n * s.h * s.w, s.ic, s.oc, &x, param(net, node, 0), net->outputs[i], net->plans[i].half,
+                      after);
 }
 
 static void forward_node(network *net, uint32_t i, int training, uint64_t seed) {
@@ -614,7 +624,7 @@ static real *delta(network *net, uint32_t i) {
 static real *delta_unset(network *net, uint32_t i, int *add) {
   *add = net->deltas[i] != NULL;
   if (net->nodes[i].op == ROTO_OP_INPUT) return NULL;
-  if (net->deltas[i] == NULL) net->deltas[i] = pool_take(net->pool, value_count(net, i));
+  if (net->deltas[i] == NULL) net->deltas[i] = pool_take(net->pool, stored_count(net, i));
   return net->deltas[i];
 }
 
@@ -628,7 +638,7 @@ static void backward_batchnorm(network *net, uint32_t i) {
   if (plan->scale != 0) {
     real *mean = net->deltas[plan->mean];
     for (size_t k = 0; k < net->batch * value_stride(node->c); k++) mean[k] /= (real)image;
-    norm_slope(net->cp, net->batch, image, node->c, net->outputs[in], 0, norm, net->frozen_norm,
+    norm_slope(net->cp, net->batch, image, node->c, net->outputs[in], plan->half, norm, net->frozen_norm,
                net->outputs[net->nodes[plan->scale].inputs[1]], mean, net->deltas[i]);
     pool_give(net->pool, mean);
     net->deltas[plan->mean] = NULL;
@@ -651,7 +661,7 @@ static void backward_fused(network *net, uint32_t i) {
   uint32_t in = node->inputs[0], after = net->plans[i].after;
   conv_shape s = window_shape(net, node);
   value_view x = view_of(net, in);
-  slope_view dy = {net->deltas[i], net->outputs[i], 0, after != 0 ? norm_of(net, after) : NULL};
+  slope_view dy = {net->deltas[i], net->outputs[i], net->plans[i].half, after != 0 ? norm_of(net, after) : NULL};
   slope_sink sink = {NULL, 0, 0, NULL, net->frozen_norm, NULL};
   if (net->plans[in].view && net->nodes[in].op == ROTO_OP_SCALE) {
     sink.dfactor = delta(net, net->nodes[in].inputs[1]);
@@ -660,6 +670,7 @@ static void backward_fused(network *net, uint32_t i) {
     sink.norm = norm_of(net, in);
   }
   sink.dx = delta_unset(net, in, &sink.add);
+  sink.half = net->plans[in].half;
   if (node->op == ROTO_OP_DEPTHWISE)
     depthwise_norm_backward(net->cp, &s, &x, &dy, param(net, node, 0), &sink, param_gradient(net, node, 0));
   else

@@ -43,40 +43,28 @@ void optimizer_free(optimizer *o) {
   memset(o, 0, sizeof *o);
 }
 
-typedef struct update {
-  optimizer *o;
-  network *net;
-  real rate, correct1, correct2, average;
-} update;
-
-/* Updates of one parameter tensor; the moving average of statistics too. */
-static void update_param(void *context, size_t index) {
-  const update *u = context;
-  const net_param *p = &u->net->params[index];
-  real *value = u->net->values + p->offset, *averaged = u->o->averaged + p->offset;
-  if (p->kind != PARAM_STATISTIC && index >= u->net->frozen_params) {
-    const real b1 = (real)u->o->beta1, b2 = (real)u->o->beta2, epsilon = (real)u->o->epsilon;
-    const real keep = p->kind == PARAM_WEIGHT ? 1 - u->rate * (real)u->o->weight_decay : 1;
-    real *m = u->o->first + p->offset, *v = u->o->second + p->offset;
-    const real *g = u->net->gradients + p->offset;
-    for (size_t k = 0; k < p->count; k++) {
-      m[k] = b1 * m[k] + (1 - b1) * g[k];
-      v[k] = b2 * v[k] + (1 - b2) * g[k] * g[k];
-      value[k] = value[k] * keep - u->rate * (m[k] * u->correct1) / ((real)sqrtf((float)(v[k] * u->correct2)) + epsilon);
-    }
-  }
-  if (u->average > 0) {
-    for (size_t k = 0; k < p->count; k++) averaged[k] += (1 - u->average) * (value[k] - averaged[k]);
-  } else {
-    memcpy(averaged, value, p->count * sizeof(real));
-  }
-}
-
 void optimizer_step(optimizer *o, network *net, double rate) {
   o->step++;
   double t = (double)o->step;
   /* early on the average must not remember the random start for long */
   double average = o->average > 0 ? fmin(o->average, (1 + t) / (10 + t)) : 0;
-  update u = {o, net, (real)rate, (real)(1 / (1 - pow(o->beta1, t))), (real)(1 / (1 - pow(o->beta2, t))), (real)average};
-  compute_for(net->cp, net->param_count, update_param, &u);
+  adam_pass *passes = malloc(net->param_count * sizeof *passes);
+  if (passes == NULL) exit(1);
+  for (uint32_t i = 0; i < net->param_count; i++) {
+    const net_param *p = &net->params[i];
+    int trained = p->kind != PARAM_STATISTIC && i >= net->frozen_params;
+    adam_pass pass = {p->count, net->values + p->offset,   NULL,
+                      NULL,     o->averaged + p->offset,   NULL,
+                      (real)o->beta1,    (real)o->beta2,   (real)o->epsilon,
+                      (real)rate, p->kind == PARAM_WEIGHT ? (real)(1 - rate * o->weight_decay) : 1,
+                      (real)(1 / (1 - pow(o->beta1, t))), (real)(1 / (1 - pow(o->beta2, t))), (real)average};
+    if (trained) {
+      pass.first = o->first + p->offset;
+      pass.second = o->second + p->offset;
+      pass.gradient = net->gradients + p->offset;
+    }
+    passes[i] = pass;
+  }
+  adam_step(net->cp, passes, net->param_count);
+  free(passes);
 }

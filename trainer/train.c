@@ -62,6 +62,14 @@ void train_second(train_options *o) {
   o->augment.margin = 1.6f;
 }
 
+void train_precision(const cli_command *command, compute *cp, const char *name) {
+  int mixed = strcmp(name, "mixed") == 0;
+  if (!mixed && strcmp(name, "fp32") != 0) cli_usage(command, "--precision expects fp32 or mixed, found '%s'", name);
+  if (!compute_mixed(cp, mixed))
+    cli_fail(EXIT_FAILED, "--precision mixed needs a processor with AVX512-BF16, and this run has %s; use --precision fp32",
+             compute_isa(cp));
+}
+
 typedef struct run {
   const train_options *o;
   compute *cp;

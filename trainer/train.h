@@ -3,6 +3,7 @@
 #ifndef ROTO_TRAIN_H
 #define ROTO_TRAIN_H
 
+#include "../tools/cli.h"
 #include "augment.h"
 #include "compute.h"
 #include "loss.h"
@@ -46,6 +47,12 @@ void train_as_paper(train_options *o);
 
 /* What suits a second look. */
 void train_second(train_options *o);
+
+/* What the commands that train say about --precision. */
+#define TRAIN_PRECISION_HELP "fp32, or mixed: products in bfloat16, where the processor has AVX512-BF16 (default fp32)"
+
+/* Set what --precision says; the program ends where this machine cannot. */
+void train_precision(const cli_command *command, compute *cp, const char *name);
 
 /* Train, or go on from OUTPUT.checkpoint, and write OUTPUT, OUTPUT.csv and OUTPUT.png.  The same options, data and seed give
  * the same bytes of OUTPUT on any number of threads, interrupted or not.  Returns an exit status of tools/cli.h. */

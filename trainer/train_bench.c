@@ -16,6 +16,7 @@
 #include "loss.h"
 #include "optimizer.h"
 #include "rng.h"
+#include "train.h"
 
 enum { WARM_UP = 1 };
 
@@ -199,7 +200,7 @@ int train_bench_main(int argc, char **argv) {
       {"--points", CLI_INTEGER, &points, "N", "landmarks (default 27)"},
       {"--batch", CLI_INTEGER, &batch, "N", "samples a step (default 16)"},
       {"--threads", CLI_INTEGER, &threads, "N", "threads (default: all allowed)"},
-      {"--precision", CLI_STRING, &precision, "NAME", "fp32"},
+      {"--precision", CLI_STRING, &precision, "NAME", TRAIN_PRECISION_HELP},
       {"--iterations", CLI_INTEGER, &iterations, "N", "steps to time after one to warm up (default 5)"},
       {"--isa", CLI_STRING, &isa_name, "NAME", "highest instruction set: scalar, avx2, avx512"},
       {"--profile", CLI_FLAG, &profile, NULL, "each node and pass against what bounds it: arithmetic or memory"},
@@ -214,7 +215,6 @@ int train_bench_main(int argc, char **argv) {
   roto_isa isa;
   uint32_t own_size = 0;
   if (cli_parse(&command, argc, argv) != 0) cli_usage(&command, "unexpected argument '%s'", argv[0]);
-  if (strcmp(precision, "fp32") != 0) cli_usage(&command, "--precision expects fp32, found '%s'", precision);
   if (model_parse_isa(isa_name, &isa) != 0)
     cli_usage(&command, "--isa expects auto, scalar, avx2 or avx512, found '%s'", isa_name);
   if (batch < 1 || iterations < 1 || threads < 0)
@@ -229,6 +229,7 @@ int train_bench_main(int argc, char **argv) {
 
   bench b = {0};
   compute *cp = compute_create(threads > 0 ? threads : cli_default_threads(), (int)isa);
+  train_precision(&command, cp, precision);
   b.points = (size_t)points;
   b.runs = iterations;
   set_up(&b, cp, text, (uint32_t)size, (size_t)batch);

@@ -203,6 +203,7 @@ int character_main(int argc, char **argv) {
   job j = {0};
   char message[MESSAGE_SIZE];
   const char *finetune = NULL; /* an option of its own command */
+  const char *precision = "fp32";
   int threads = cli_default_threads();
   for (int i = 1; i < argc; i++)
     if (strncmp(argv[i], "--finetune", 10) == 0) return finetune_main(argc, argv);
@@ -228,6 +229,7 @@ int character_main(int argc, char **argv) {
       {"--batch", CLI_INTEGER, &j.train.batch, "N", "samples a step of the landmark training (default 32)"},
       {"--shape-steps", CLI_INTEGER, &j.shapes.steps, "N", "training steps of each shape network (default 2000)"},
       {"--seed", CLI_INTEGER, &j.train.seed, "N", "of weights, order and augmentation (default 1)"},
+      {"--precision", CLI_STRING, &precision, "NAME", "of the landmark training: " TRAIN_PRECISION_HELP},
       {"--threads", CLI_INTEGER, &threads, "N", "threads (default: all allowed)"},
       {"--restart", CLI_FLAG, &j.train.restart, NULL, "ignore what an interrupted run left"},
       {"--name", CLI_STRING, &j.train.name, "TEXT", "name of the model (default: the template's)"},
@@ -249,6 +251,8 @@ int character_main(int argc, char **argv) {
     cli_usage(&command, "--epochs and --batch must be at least 1, --shape-steps 10");
   if (j.looks < 0 || j.looks > (int)ROTO_MAX_LOOKS) cli_usage(&command, "--looks must be 0 to %u", ROTO_MAX_LOOKS);
   if (j.train.validation != NULL && *j.hold_out) cli_usage(&command, "expected --hold-out or --validation, not both");
+  j.cp = compute_create(threads, ROTO_ISA_AUTO);
+  train_precision(&command, j.cp, precision);
   j.data = argv[0];
   j.template_path = j.train.character != NULL ? cli_format("%s", j.train.character) : cli_format("%s/character.json", j.data);
   j.report_path = j.report != NULL ? cli_format("%s", j.report) : cli_format("%s.html", j.output);
@@ -263,9 +267,9 @@ int character_main(int argc, char **argv) {
     cli_fail(EXIT_INPUT, "%s", message);
   }
   divide_shots(&j);
-  j.cp = compute_create(threads, ROTO_ISA_AUTO);
   train_landmarks(&j);
   if (j.looks > 0) train_looks(&j);
+  compute_mixed(j.cp, 0);
   train_shapes(&j);
   measure(&j);
   keep(&j, "csv");
