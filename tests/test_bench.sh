@@ -77,6 +77,13 @@ true '@loss_ms >= 0 && @optimizer_ms > 0'
 if [ "$(lines pass)" -gt 400 ] && [ "$(lines pass)" = "$(lines share_of_roof)" ]; then pass; else fail 'passes of the profile'; fi
 expect 0 'forward .* ms, backward data .* ms, backward weights .* ms' \
   roto-train bench --net tiny --size 32 --batch 1 --threads 1 --iterations 1 --profile
+if grep -q avx512_bf16 /proc/cpuinfo; then
+  for net in tiny b0; do
+    expect 0 '"precision":"mixed"' roto-train bench --net $net --size 64 --batch 3 --threads 2 --iterations 1 --precision mixed --json
+  done
+else
+  expect 1 'ERROR: --precision mixed needs .*AVX512-BF16' roto-train bench --net tiny --size 64 --batch 2 --precision mixed
+fi
 expect 0 '^example:' roto-train bench --help
 expect 2 'ERROR: --precision expects' roto-train bench --precision int8
 expect 2 'ERROR: --batch and' roto-train bench --batch 0

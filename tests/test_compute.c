@@ -937,6 +937,12 @@ static void compare_fused(compute *const cp[2], const fused_case *f) {
     }
     for (size_t j = 0; j < count; j++) allowed[i][j] = 8 * sqrt((double)terms + 8) / 16777216 * (1 + largest);
   }
+  /* the scale of a batch norm, gamma / sqrt(variance + epsilon), errs as its variance does, most where that is nearly zero */
+  for (size_t c = 0; f->after && c < s->oc; c++) {
+    double variance = want[F_ROWS2][NORM_VARIANCE * ocs + c], off = 8 * sqrt((double)terms + 8) / 16777216 * (1 + variance);
+    double worst = 1 / sqrt(fmax(0, variance - off) + 1e-3) - 1 / sqrt(variance + 1e-3);
+    allowed[F_ROWS2][NORM_SCALE * ocs + c] += fabs(want[F_GAMMA2][c]) * worst;
+  }
   if (mixed) allow_rounding(f, want, slope, plain, allowed);
   for (size_t i = 0; i < F_ARRAYS; i++) {
     size_t count = array_count(&a[i]);

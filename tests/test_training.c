@@ -254,6 +254,8 @@ static words learning_run(const char *output, const char *threads) {
   return w;
 }
 
+static const char *precision = "fp32"; /* of random_run */
+
 static words random_run(const char *output, const char *threads) {
   const char *const list[] = {"landmarks",
                               in_folder("discs"),
@@ -274,6 +276,8 @@ static words random_run(const char *output, const char *threads) {
                               "0",
                               "--threads",
                               threads,
+                              "--precision",
+                              precision,
                               "-o",
                               output,
                               NULL};
@@ -663,6 +667,33 @@ static void starts_from_a_trunk(void) {
   CHECK(run(trainer, lone.list) == 4 && output_has("missing.roto"));
 }
 
+/* In mixed precision too: it learns as well, and bits depend neither on threads nor on interruptions. */
+static void mixed_precision(void) {
+  static const char *const mixed[] = {"--precision", "mixed", NULL};
+  words w = learning_run(in_folder("mixed.roto"), "2");
+  append(&w, mixed);
+  int status = run(trainer, w.list), can = roto_has_precision(ROTO_PRECISION_BF16);
+  if (!can) {
+    CHECK(status == 1 && output_has("AVX512-BF16") && output_has("--precision fp32"), "status %d", status);
+    SKIP("mixed precision: no AVX512-BF16 here");
+    return;
+  }
+  if (!CHECK(status == 0, "training in mixed precision ended with %d", status)) show_output("mixed precision");
+  double nme = log_value(in_folder("mixed.roto"), -1, 3), full = log_value(in_folder("learned.roto"), -1, 3);
+  printf("  NME in mixed precision %.3f %%, in fp32 %.3f %%\n", nme, full);
+  CHECK(nme < 1.25 * full, "%g against %g", nme, full);
+  CHECK(!same_bytes(in_folder("mixed.roto"), in_folder("learned.roto")));
+  remove(in_folder("whole.roto"));
+  remove(in_folder("killed.roto"));
+  precision = "mixed";
+  killed_runs_end_the_same();
+  precision = "fp32";
+  size_t size = 0;
+  char *bytes = make_checkpoint(&size);
+  if (CHECK(bytes != NULL)) refuses(bytes, size, "other options", mixed);
+  free(bytes);
+}
+
 int main(int argc, char **argv) {
   const char *programs = argc > 1 ? argv[1] : "build", *temporary = getenv("TMPDIR"), *given = getenv("ROTO_TRAIN");
   snprintf(folder, sizeof folder, "%s/roto-training-XXXXXX",
@@ -687,6 +718,7 @@ int main(int argc, char **argv) {
     models_say_what_the_log_says("learned.roto");
     models_say_what_the_log_says("whole.roto");
     models_say_what_the_log_says("seed2.roto");
+    mixed_precision();
     roto_run_agrees_everywhere(*faces ? faces : NULL);
     remove_folder(folder);
     while (path_count > 0) free(paths[--path_count]);

@@ -264,6 +264,7 @@ struct compute {
   const rotoi_kernels *runtime;
   const training_kernels *kernels;
   int mixed; /* matrix work in bfloat16 */
+  const rotoi_low_kernels *low;
   scratch shared[SCRATCH_COUNT], *own; /* own: one a thread */
   float zeros[ROTO_MAX_CHANNELS];      /* a pixel outside the picture */
 };
@@ -338,12 +339,9 @@ int compute_threads(const compute *cp) {
 }
 
 int compute_mixed(compute *cp, int on) {
-  int can = 0;
-#if COMPUTE_BF16
-  can = cp->runtime->isa == ROTO_ISA_AVX512 && __builtin_cpu_supports("avx512bf16");
-#endif
-  cp->mixed = on && can;
-  return !on || can;
+  cp->low = on ? rotoi_select_low(cp->runtime, ROTOI_BF16) : NULL;
+  cp->mixed = cp->low != NULL;
+  return !on || cp->mixed;
 }
 
 int compute_is_mixed(const compute *cp) {
@@ -448,14 +446,18 @@ static size_t tile_start(const gather *g, size_t tile) {
 
 /* A tile on floats or on pairs of bfloat16. */
 static void matrix_product(const compute *cp, int pairs, const rotoi_gemm *product) {
-#if COMPUTE_BF16
-  if (pairs) {
-    bf16_gemm(product);
+  if (!pairs) {
+    cp->runtime->gemm(product);
     return;
   }
-#endif
-  (void)pairs;
-  cp->runtime->gemm(product);
+  const rotoi_code floats = {ROTOI_F32, 1, 1, 0};
+  rotoi_low_gemm g;
+  g.m = product->m, g.nv = product->nv, g.taps = product->taps, g.k = product->k;
+  g.a = (const unsigned char *const *)(const void *)product->a, g.b = product->b;
+  g.factor = NULL, g.bias = product->bias, g.add = product->add, g.c = product->c;
+  g.add_code = g.c_code = floats;
+  g.add_stride = product->add_stride, g.c_stride = product->c_stride, g.act = product->act;
+  cp->low->gemm(&g);
 }
 
 static size_t panel_vectors(const gather *g, size_t panel) {

@@ -2,7 +2,7 @@
  *
  * One instruction, vdpbf16ps, adds two products to each float: the products of a pair.  A pair fills the 32 bits of a float, so
  * everything that walks over floats - gathered rows, panels, tiles, strides - walks over pairs unchanged; what differs is how
- * operands are packed, and that a sum over k takes half the steps:
+ * operands are packed, and that a sum over k takes half the steps of the runtime's gemm (kernels_low.c), which does the products:
  *
  *   products forward and to data   pairs are neighbouring channels.  A row of bfloat16 is a row of pairs as it lies; weights are
  *                                  packed as [tap][pair of rows][column][2].
@@ -12,68 +12,16 @@
  * Products of bfloat16 are exact in float and sums are floats, so the error is that of rounding the operands: relatively 2^-7 a
  * product.  The instruction flushes denormals to zero.  Weights are rounded from the float ones at each use. */
 
-#if defined(ROTOI_X86_AVX512) && (defined(__clang__) || __GNUC__ >= 10)
+#ifdef ROTOI_X86_LOW
 #define COMPUTE_BF16 1
-#define K_BF16 __attribute__((target("avx512bf16,avx512f,avx512bw,avx512dq,avx512vl,avx2,fma")))
+#define K_BF16 ROTOI_AVX512_BF16
 
 rotoi_inline K_BF16 __m512 bf16_fma(__m512 pairs, __m512 b, __m512 sum) {
   return _mm512_dpbf16_ps(sum, (__m512bh)pairs, (__m512bh)b);
 }
 
-/* As rotoi_gemm_tile_avx512, in pairs:
- *
- *   for t < taps, l < k: load b[2]; for i < 14: x = broadcast pair a[i][l]; acc0[i] += x . b[0]; acc1[i] += x . b[1]
- *
- * 28 accumulators + 2 b + 1 x = 31 of 32 registers; 28 products a step need 16 loads, so the multipliers are the limit. */
-rotoi_inline K_BF16 void bf16_gemm_tile(const rotoi_gemm *g, const size_t m, const size_t nv) {
-  const __m512 zero = _mm512_setzero_ps(), bias0 = g->bias ? _mm512_loadu_ps(g->bias) : zero;
-  const __m512 bias1 = g->bias && nv > 1 ? _mm512_loadu_ps(g->bias + 16) : zero;
-  __m512 acc0[14], acc1[14];
-  ROTOI_UNROLL
-  for (size_t i = 0; i < m; ++i) acc0[i] = bias0, acc1[i] = bias1;
-  const float *b = g->b;
-  const float *const *a = g->a;
-  const size_t k = g->k;
-  for (size_t t = g->taps; t != 0; --t, a += m) {
-    for (size_t l = 0; l < k; ++l, b += 16 * nv) {
-      __m512 b0 = _mm512_loadu_ps(b), b1 = nv > 1 ? _mm512_loadu_ps(b + 16) : b0;
-      _mm_prefetch((const void *)((uintptr_t)b + ROTOI_AHEAD), _MM_HINT_T0);
-      if (nv > 1) _mm_prefetch((const void *)((uintptr_t)b + ROTOI_AHEAD + 64), _MM_HINT_T0);
-      ROTOI_UNROLL
-      for (size_t i = 0; i < m; ++i) {
-        __m512 x = _mm512_set1_ps(a[i][l]);
-        acc0[i] = bf16_fma(x, b0, acc0[i]);
-        if (nv > 1) acc1[i] = bf16_fma(x, b1, acc1[i]);
-      }
-    }
-  }
-  ROTOI_UNROLL
-  for (size_t i = 0; i < m; ++i) {
-    __m512 x0 = acc0[i], x1 = acc1[i];
-    float *c = g->c + i * g->c_stride;
-    if (g->add) {
-      const float *add = g->add + i * g->add_stride;
-      x0 = _mm512_add_ps(x0, _mm512_loadu_ps(add));
-      if (nv > 1) x1 = _mm512_add_ps(x1, _mm512_loadu_ps(add + 16));
-    }
-    _mm512_storeu_ps(c, x0);
-    if (nv > 1) _mm512_storeu_ps(c + 16, x1);
-  }
-}
-
-#define EACH_TILE TILE(1) TILE(2) TILE(3) TILE(4) TILE(5) TILE(6) TILE(7) TILE(8) TILE(9) TILE(10) TILE(11) TILE(12) TILE(13) TILE(14)
-#define TILE(i)                                                  \
-  case i:                                                        \
-    g->nv == 1 ? bf16_gemm_tile(g, i, 1) : bf16_gemm_tile(g, i, 2); \
-    break;
-static K_BF16 void bf16_gemm(const rotoi_gemm *g) {
-  switch (g->m) {
-    EACH_TILE
-  }
-}
-#undef TILE
-
-/* As outer_tile of compute_kernels.h, in pairs of pixels. */
+/* As outer_tile of compute_kernels.h, in pairs of pixels: 28 accumulators + 2 b + 1 x = 31 of 32 registers; 28 products a step need
+ * 16 loads, so the multipliers are the limit. */
 rotoi_inline K_BF16 void bf16_outer_tile(const outer_product *o, const size_t m, const size_t nv) {
   __m512 acc0[14], acc1[14];
   ROTOI_UNROLL
@@ -104,13 +52,26 @@ rotoi_inline K_BF16 void bf16_outer_tile(const outer_product *o, const size_t m,
   }
 }
 
-#define TILE(i)                                                                \
-  case i:                                                                      \
+#define TILE(i)                                                            \
+  case i:                                                                  \
     o->vectors == 1 ? bf16_outer_tile(o, i, 1) : bf16_outer_tile(o, i, 2); \
     break;
 static K_BF16 void bf16_outer(const outer_product *o) {
   switch (o->m) {
-    EACH_TILE
+    TILE(1)
+    TILE(2)
+    TILE(3)
+    TILE(4)
+    TILE(5)
+    TILE(6)
+    TILE(7)
+    TILE(8)
+    TILE(9)
+    TILE(10)
+    TILE(11)
+    TILE(12)
+    TILE(13)
+    TILE(14)
   }
 }
 #undef TILE
