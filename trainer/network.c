@@ -292,6 +292,10 @@ static size_t stored_count(const network *net, uint32_t i) {
   return net->plans[i].half ? value_count(net, i) / 2 : value_count(net, i);
 }
 
+size_t net_value_bytes(const network *net, uint32_t node) {
+  return stored_count(net, node) * sizeof(real);
+}
+
 static conv_shape window_shape(const network *net, const net_node *node) {
   const net_node *x = &net->nodes[node->inputs[0]];
   conv_shape s = {net->batch, x->h,     x->w,     x->c,         node->h,       node->w,

@@ -109,6 +109,7 @@ void net_backward(network *net, const real *dy, const real *dlogit);
 const net_node *net_output(const network *net);
 const real *net_probability(const network *net);                    /* of a POINTS output, [batch][N][h*w]; else NULL */
 int net_has_kernel(const net_node *node);                           /* a convolution or a dense layer */
+size_t net_value_bytes(const network *net, uint32_t node);          /* of the batch, as stored: in mixed precision some are bf16 */
 uint64_t net_node_multiply_adds(const network *net, uint32_t node); /* forward, of one image */
 uint64_t net_multiply_adds(const network *net);
 size_t net_parameter_count(const network *net); /* as published counts do: trained values, without running statistics */

@@ -115,16 +115,14 @@ typedef struct pass_result {
 static pass_result judge_pass(const bench *b, const peak_machine *machine, uint32_t i, int pass) {
   const network *net = &b->net;
   const net_node *node = &net->nodes[i];
-  double inputs = 0, batch = (double)net->batch, output = batch * node->h * node->w * (double)value_stride(node->c);
+  double inputs = 0, batch = (double)net->batch, output = (double)net_value_bytes(net, i);
   pass_result r;
-  for (uint32_t k = 0; k < node->input_count; k++) {
-    const net_node *in = &net->nodes[node->inputs[k]];
-    inputs += batch * in->h * in->w * (double)value_stride(in->c);
-  }
+  for (uint32_t k = 0; k < node->input_count; k++) inputs += (double)net_value_bytes(net, node->inputs[k]);
   int again = pass != NET_FORWARD && !net_has_kernel(node) && node->op != ROTO_OP_ADD && node->op != ROTO_OP_CONCAT &&
               node->op != ROTO_OP_GLOBALPOOL && node->op != ROTO_OP_AVGPOOL && node->op != ROTO_OP_UPSAMPLE;
-  peak_work work = {PEAK_FP32, 2 * batch * (double)net_node_multiply_adds(net, i),
-                    sizeof(real) * (inputs * (1 + again) + output), 0, (double)net->memory_size};
+  peak_work work = {compute_is_mixed(net->cp) && node->op != ROTO_OP_DEPTHWISE ? PEAK_BF16 : PEAK_FP32,
+                    2 * batch * (double)net_node_multiply_adds(net, i), inputs * (1 + again) + output, 0,
+                    (double)net->memory_size};
   if (node->params[0] >= 0) work.weight_bytes = (double)(net->params[node->params[0]].count * sizeof(real));
   r.seconds = median(pass_seconds(b, i, pass), (size_t)b->runs);
   double least = peak_seconds(machine, &work, &r.limit);
@@ -246,7 +244,7 @@ int train_bench_main(int argc, char **argv) {
   threads = compute_threads(cp);
   peak_measure(isa == ROTO_ISA_AUTO ? roto_best_isa() : isa, threads, &machine);
   /* every product three times: forward, and backward to data and to weights */
-  double seconds = median(b.step, (size_t)iterations), peak = machine.operations[PEAK_FP32];
+  double seconds = median(b.step, (size_t)iterations), peak = machine.operations[compute_is_mixed(cp) ? PEAK_BF16 : PEAK_FP32];
   double rate = 6 * (double)net_multiply_adds(&b.net) * batch / seconds, memory = (double)usage.ru_maxrss / 1024;
   if (json) {
     cJSON *root = cJSON_CreateObject();
