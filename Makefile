@@ -45,12 +45,13 @@ help:
 	@echo "make check-asan    the tests under clang's address and undefined-behaviour sanitizers"
 	@echo "make check-tsan    the threaded tests under clang's thread sanitizer"
 	@echo "make check-hosts   our files in the programs they are for: Blender, melt, a browser"
+	@echo "make check-blender4  the same in Blender 4.3, which it fetches from Debian 13 into $(DEPS)"
 	@echo "make bench-shot    a shot of 105 frames of 2348x1566, from files to document, against decoding alone"
 	@echo "make check-slurm   the farm example on a Slurm of one node (installs Slurm; as root)"
 	@echo "make fuzz          90 seconds of fuzzing the readers of models and of ONNX files"
 	@echo "make bench         start-up, inference and training against this machine's peak; PEERS=folder: beside others"
 	@echo "make docs          man pages, completions and the reference of roto.h in $(BUILD)/doc"
-	@echo "make install       programs, header and docs to DESTDIR/PREFIX ($(PREFIX))"
+	@echo "make install       programs, header, plug-ins and docs to DESTDIR/PREFIX ($(PREFIX))"
 	@echo "make clean         remove $(BUILD)"
 
 $(DEPS)/build.stamp: tools/setup.sh
@@ -133,8 +134,12 @@ test-programs: all $(TESTS) $(TEST_TOOLS)
 # Tests in other programs, which are large: not part of `make test`.
 $(DEPS)/hosts.stamp: tools/setup.sh | $(DEPS)/build.stamp
 	@sh tools/setup.sh $(DEPS) hosts
-check-hosts: $(DEPS)/hosts.stamp all $(HOST_TOOLS)
+check-hosts: $(DEPS)/hosts.stamp all $(HOST_TOOLS) $(BUILD)/tests/native
 	@tests/run $(BUILD) $(wildcard tests/hosts/test_*.sh)
+$(DEPS)/blender4.stamp: | $(DEPS)/hosts.stamp
+	@sh tools/setup.sh $(DEPS) blender4
+check-blender4: $(DEPS)/blender4.stamp all $(HOST_TOOLS)
+	@BLENDER=$(abspath $(DEPS))/blender4/blender tests/run $(BUILD) tests/hosts/test_blender.sh
 
 # The C++ file brings checks whose run-time support clang links only into C++ programs, unless told to.
 SANITIZE = $(MAKE) --no-print-directory CC=clang STATIC= test-programs
@@ -200,10 +205,12 @@ install: docs
 	ln -sf roto $(DESTDIR)$(PREFIX)/share/bash-completion/completions/roto-train
 	install -D -m 644 -t $(DESTDIR)$(PREFIX)/share/zsh/site-functions $(BUILD)/doc/_roto
 	install -m 644 $(BUILD)/doc/api.md docs/*.md docs/*.jpg LICENSE $(DESTDIR)$(PREFIX)/share/doc/roto
+	install -D -m 644 -t $(DESTDIR)$(PREFIX)/share/roto/nuke tools/nuke/*.py
+	install -D -m 644 -t $(DESTDIR)$(PREFIX)/share/roto/blender tools/blender/*.py
 
 # $(DEPS) stays: without it the next build would need the network again.
 clean:
 	find $(BUILD) -mindepth 1 -maxdepth 1 ! -path $(DEPS) -exec rm -rf {} +
 
-.PHONY: bench-shot check-slurm all help roto.h test check-hosts test-programs check-asan check-tsan fuzz demo demo-train bench docs install clean FORCE
+.PHONY: bench-shot check-blender4 check-slurm all help roto.h test check-hosts test-programs check-asan check-tsan fuzz demo demo-train bench docs install clean FORCE
 -include $(wildcard $(BUILD)/*.d $(BUILD)/*/*.d)

@@ -24,7 +24,7 @@ root=$work/root/usr
 for file in bin/roto bin/roto-train include/roto.h share/pkgconfig/roto.pc share/man/man1/roto.1 share/man/man1/roto-train.1 \
   share/bash-completion/completions/roto share/bash-completion/completions/roto-train share/zsh/site-functions/_roto \
   share/doc/roto/api.md share/doc/roto/artist.md share/doc/roto/td.md share/doc/roto/farm.md share/doc/roto/trainer.md \
-  share/doc/roto/review.jpg; do
+  share/doc/roto/review.jpg share/roto/nuke/feature_detect.py share/roto/nuke/menu.py share/roto/blender/roto_blender.py; do
   [ -s "$root/$file" ] && pass || fail "$file is not installed"
 done
 for program in roto roto-train; do

@@ -357,8 +357,8 @@ void document_settle_points(document *doc) {
         document_point *p = &doc->frames[t].points[point];
         if (drawn->origin != ORIGIN_ARTIST || drawn->vertex_count != count || drawn->hidden) continue;
         p->x = drawn->vertices[v].x, p->y = drawn->vertices[v].y;
+        if (p->origin != ORIGIN_ARTIST) p->hidden = 0; /* else the artist said so: a drawn shape may go on where a point is covered */
         p->origin = ORIGIN_ARTIST;
-        p->hidden = 0;
       }
       ++v;
     }

@@ -1,5 +1,5 @@
 #!/bin/sh
-# Installs what the build lacks: setup.sh FOLDER [test|hosts|slurm]
+# Installs what the build lacks: setup.sh FOLDER [test|hosts|blender4|slurm]
 #
 # Debian packages come through apt-get (root, or sudo); packages that are there already are left alone.  cJSON is special:
 # Debian ships it as a shared library only and roto is one static file, so its *source* package is fetched through the
@@ -8,7 +8,7 @@
 #
 # `test` adds what the test suite needs: clang's sanitizers, OpenMP for clang, and Python, node, Lua and xmllint to
 # read what `roto export` writes.  `hosts` adds the programs that `make check-hosts` hands our files to: a browser and its driver,
-# Blender and melt.
+# Blender and melt.  `blender4` unpacks the Blender of the next Debian under FOLDER/blender4, with all it needs, and installs nothing.
 # Stamp files make a second run immediate, and an offline one possible once the first has succeeded.
 set -eu
 
@@ -93,6 +93,41 @@ fetch_cjson() {
   rm -rf "$deps/apt"
 }
 
+# Debian 12 has Blender 3.4, Debian 13 has 4.3: its packages, unpacked, run beside the system's with their own loader.
+fetch_blender4() {
+  folder=$deps/blender4 log=$deps/blender4.log
+  echo "setup: fetching Blender of Debian 13, about 300 MB"
+  mkdir -p "$folder/parts" "$folder/lists/partial" "$folder/cache/archives/partial" "$folder/root"
+  : >"$folder/status"
+  echo "deb [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] http://deb.debian.org/debian trixie main" >"$folder/parts/trixie.list"
+  cat >"$folder/apt.conf" <<CONF
+Dir::Etc::SourceList "/dev/null";
+Dir::Etc::SourceParts "$folder/parts";
+Dir::State::Lists "$folder/lists";
+Dir::State::status "$folder/status";
+Dir::Cache "$folder/cache";
+Acquire::Languages "none";
+APT::Install-Recommends "false";
+$([ "$(id -u)" != 0 ] || echo 'APT::Sandbox::User "root";')
+CONF
+  (APT_CONFIG=$folder/apt.conf && export APT_CONFIG && apt-get update && apt-get install -y --download-only -o Debug::NoLocking=1 blender) >"$log" 2>&1 ||
+    fail "cannot fetch blender of Debian 13, see $log: $(grep -E '^[EW]:' "$log" | tail -n 1)"
+  for package in "$folder"/cache/archives/*.deb; do dpkg-deb -x "$package" "$folder/root"; done
+  rm -rf "$folder/cache" "$folder/lists"
+  cat >"$folder/blender" <<END
+#!/bin/sh
+root=$folder/root lib=$folder/root/usr/lib/x86_64-linux-gnu
+export PYTHONHOME=\$root/usr BLENDER_SYSTEM_RESOURCES=\$root/usr/share/blender
+exec \$root/usr/lib64/ld-linux-x86-64.so.2 --library-path "\$lib:\$root/usr/lib:\$lib/pulseaudio:\$lib/blas:\$lib/lapack" "\$root/usr/bin/blender" "\$@"
+END
+  chmod +x "$folder/blender"
+}
+
+if [ "${2:-}" = blender4 ]; then
+  fetch_blender4
+  touch "$deps/blender4.stamp"
+  exit
+fi
 install_packages
 fetch_cjson
 touch "$stamp"

@@ -59,6 +59,17 @@ def call(operator, **options):
             return {'CANCELLED'}, str(error)
 
 
+# Models by their descriptions, the first chosen; broken ones say so.
+os.makedirs(os.path.join(work, 'models'))
+shutil.copy(model, os.path.join(work, 'models', 'b.roto'))
+shutil.copy(os.path.join(shot, 'crop.json'), os.path.join(work, 'models', 'c.roto'))
+os.environ['ROTO_MODEL_PATH'] = os.path.join(work, 'models')
+items = addon.models(None, None)
+check([item[1] for item in items] == ['b', 'c', 'File'] and 'puppet' in items[0][2] and 'unusable' in items[1][2], 'models: %s' % items)
+check(settings.known_model.endswith('b.roto'), 'the first is chosen: %s' % settings.known_model)
+del os.environ['ROTO_MODEL_PATH']
+settings.known_model = 'FILE'
+
 # What is missing is said.
 settings.document = document
 result, error = call(bpy.ops.roto.run)

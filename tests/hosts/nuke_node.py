@@ -64,7 +64,7 @@ def press(knob):
     nuke.thisNode = lambda: node
     exec(command, {'nuke': nuke})
     for thread in nuke.threading.enumerate():
-        if thread.ident not in before:
+        if thread.ident not in before and thread.name == 'roto':
             exec(command, {'nuke': nuke})  # pressed again at once
             says('still at work', knob + ', pressed twice')
             nuke._run_until(thread)

@@ -295,14 +295,28 @@ def mask_box(mask, width, height):
 # ------------------------------------------------------------------ settings, operators, panels
 
 
+descriptions = {}  # of models, by path and time: Blender asks for its lists at every redraw
+
+
+def description_of(path):
+    key = path, os.path.getmtime(path)
+    if key not in descriptions:
+        try:
+            descriptions[key] = json.loads(Job('model', 'info', path, '--json').finish()[-1])['description']
+        except (RuntimeError, OSError, ValueError, KeyError, IndexError) as error:
+            descriptions[key] = 'unusable: %s' % error
+    return descriptions[key]
+
+
 def models(self, context):
-    """Models in the folders of ROTO_MODEL_PATH; Blender needs the strings to live on."""
-    found = [('FILE', 'File', 'The file below')]
+    """Models in the folders of ROTO_MODEL_PATH, then that of a file; Blender needs the strings to live on."""
+    found = []
     for folder in os.environ.get('ROTO_MODEL_PATH', '').split(os.pathsep):
         if os.path.isdir(folder):
-            found += [(os.path.join(folder, f), f[:-5], folder) for f in sorted(os.listdir(folder)) if f.endswith('.roto')]
-    models.found = found
-    return found
+            paths = [os.path.join(folder, name) for name in sorted(os.listdir(folder)) if name.endswith('.roto')]
+            found += [(path, os.path.basename(path)[:-5], description_of(path)) for path in paths]
+    models.found = found + [('FILE', 'File', 'The file below')]
+    return models.found
 
 
 class RotoSettings(bpy.types.PropertyGroup):

@@ -1,10 +1,12 @@
-# Makes a mask of SHOT: run this file in Blender's text editor, with `blender --background --python FILE`, or
-# `runpy.run_path(file)['build']()`.  Blender 3.4 and 4.x.
+# Makes a mask of SHOT: run this file in Blender's text editor, with `blender --background --python FILE -- SHOT.blend`, which saves
+# it, or `runpy.run_path(file)['build']()`.  Blender 3.4 and 4.x.
 #
 # One mask layer a shape.  Mask shapes can be keyed only through the operator, so an area is borrowed for it.  Blender fills a
 # spline that runs counter-clockwise exactly and feathers a clockwise one outwards: splines are turned to suit.
 
 import json
+import os
+import sys
 
 import bpy
 
@@ -34,19 +36,22 @@ def is_clockwise(vertices):
 
 
 def borrow_area(mask):
-    """An area that edits the mask, how to override the context with it, and how to give it back."""
+    """An area that edits the mask, how to override the context with it, and how to give it back.  One that can edit masks is taken as
+    it is; of the others not that in which an artist pressed the button: to change its type frees what Blender still uses."""
     window = bpy.context.window_manager.windows[0]
-    area = window.screen.areas[0]
-    before = area.type
-    area.type = 'IMAGE_EDITOR'
+    area = min(window.screen.areas, key=lambda a: (a.type not in ('IMAGE_EDITOR', 'CLIP_EDITOR'), a == bpy.context.area))
+    kind = area.type
+    if kind not in ('IMAGE_EDITOR', 'CLIP_EDITOR'):
+        area.type = 'IMAGE_EDITOR'
     space = area.spaces.active
-    space.mode = 'MASK'
-    space.mask = mask
+    before = space.mode, space.mask
+    space.mode, space.mask = 'MASK', mask
     region = [r for r in area.regions if r.type == 'WINDOW'][0]
 
     def give_back():
-        space.mode = 'VIEW'
-        area.type = before
+        space.mask, space.mode = before[1], before[0]
+        if area.type != kind:
+            area.type = kind
 
     return dict(window=window, screen=window.screen, area=area, region=region), give_back
 
@@ -105,3 +110,6 @@ def build(shot=None, name=None, offset=0):
 
 if __name__ == '__main__':
     build()
+    if '--' in sys.argv[:-1]:
+        bpy.context.scene.frame_start, bpy.context.scene.frame_end = SHOT['first'], SHOT['last']
+        bpy.ops.wm.save_as_mainfile(filepath=os.path.abspath(sys.argv[sys.argv.index('--') + 1]))

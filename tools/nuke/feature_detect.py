@@ -367,7 +367,7 @@ def start(settings, stage, message, done):
         del task
         nuke.executeInMainThread(finish, args=(made, problem))
     running.add(settings['name'])
-    thread = threading.Thread(target=work, daemon=True)
+    thread = threading.Thread(target=work, name='roto', daemon=True)
     thread.start()
     return thread
 
