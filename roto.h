@@ -2284,7 +2284,7 @@ static const rotoi_kernels rotoi_kernels_avx512 = {ROTO_ISA_AVX512,
  * instructions more or a machine with AVX512-BF16.  Bytes are rounded to the nearest, halves to even, and saturate.
  *
  * The fast swish is x / (1 + 2^t), t = -x log2 e: 2^t by a cubic on what t is above a whole number, fitted by us for least
- * relative error, 7.6e-5, and scaled by the instruction that exists for it, which also takes care of overflow; the quotient by
+ * relative error, 7.6e-5 (where bytes are the result a square, 1.8e-3), and scaled by the instruction that exists for it, which also takes care of overflow; the quotient by
  * the reciprocal to 14 bits.  Half a unit in the last place of a bfloat16 is 2e-3. */
 
 #ifndef ROTOI_KERNELS_LOW
@@ -2292,13 +2292,19 @@ static const rotoi_kernels rotoi_kernels_avx512 = {ROTO_ISA_AVX512,
 
 #ifdef ROTOI_X86_LOW
 
-rotoi_inline ROTOI_AVX512 __m512 rotoi_act_low(__m512 x, const int act) {
+rotoi_inline ROTOI_AVX512 __m512 rotoi_act_low(__m512 x, const int act, const rotoi_type to) {
   if (act != ROTO_ACT_SWISH) return rotoi_act_avx512(x, act);
   const __m512 one = _mm512_set1_ps(1), t = _mm512_mul_ps(x, _mm512_set1_ps(-ROTOI_LOG2E));
   const __m512 rest = _mm512_maskz_reduce_ps(0xffff, t, 1);
-  __m512 power = _mm512_fmadd_ps(rest, _mm512_set1_ps(0.0779890f), _mm512_set1_ps(0.2261177f));
-  power = _mm512_fmadd_ps(power, rest, _mm512_set1_ps(0.6958162f));
-  power = _mm512_fmadd_ps(power, rest, _mm512_set1_ps(0.9999260f));
+  __m512 power;
+  if (to == ROTOI_U8) {
+    power = _mm512_fmadd_ps(rest, _mm512_set1_ps(0.3369319f), _mm512_set1_ps(0.6578744f));
+    power = _mm512_fmadd_ps(power, rest, _mm512_set1_ps(1.001701f));
+  } else {
+    power = _mm512_fmadd_ps(rest, _mm512_set1_ps(0.0779890f), _mm512_set1_ps(0.2261177f));
+    power = _mm512_fmadd_ps(power, rest, _mm512_set1_ps(0.6958162f));
+    power = _mm512_fmadd_ps(power, rest, _mm512_set1_ps(0.9999260f));
+  }
   power = _mm512_maskz_scalef_ps(0xffff, power, t);
   return _mm512_mul_ps(x, _mm512_maskz_rcp14_ps(0xffff, _mm512_add_ps(power, one)));
 }
@@ -2336,18 +2342,29 @@ typedef struct rotoi_low_finish {
   float *sums; /* or NULL */
 } rotoi_low_finish;
 
-rotoi_inline ROTOI_AVX512 void rotoi_low_finish_rows(const rotoi_low_finish *f, const int act, const rotoi_type type) {
+rotoi_inline ROTOI_AVX512 void rotoi_low_finish_each(const rotoi_low_finish *f, const int act, const rotoi_type type,
+                                                     const int summed, const int added) {
   const rotoi_code code = *f->to_code;
   for (size_t v = 0; v < f->vectors; ++v) {
-    __m512 sum = f->sums ? _mm512_loadu_ps(f->sums + 16 * v) : _mm512_setzero_ps();
+    __m512 sum = summed ? _mm512_loadu_ps(f->sums + 16 * v) : _mm512_setzero_ps();
     for (size_t i = 0; i < f->rows; ++i) {
       __m512 x = _mm512_loadu_ps(f->from + i * f->from_stride + 16 * v);
-      if (f->add) x = _mm512_add_ps(x, rotoi_get_low(f->add, i * f->add_stride + 16 * v, f->add_code));
-      x = rotoi_act_low(x, act);
+      if (added) x = _mm512_add_ps(x, rotoi_get_low(f->add, i * f->add_stride + 16 * v, f->add_code));
+      x = rotoi_act_low(x, act, type);
       rotoi_put_low(f->to, i * f->to_stride + 16 * v, x, &code, type);
-      sum = _mm512_add_ps(sum, x);
+      if (summed) sum = _mm512_add_ps(sum, x);
     }
-    if (f->sums) _mm512_storeu_ps(f->sums + 16 * v, sum);
+    if (summed) _mm512_storeu_ps(f->sums + 16 * v, sum);
+  }
+}
+
+rotoi_inline ROTOI_AVX512 void rotoi_low_finish_rows(const rotoi_low_finish *f, const int act, const rotoi_type type) {
+  if (f->add) {
+    rotoi_low_finish_each(f, act, type, 0, 1); /* of a product: nothing asks for its sums */
+  } else if (f->sums) {
+    rotoi_low_finish_each(f, act, type, 1, 0);
+  } else {
+    rotoi_low_finish_each(f, act, type, 0, 0);
   }
 }
 
@@ -2643,7 +2660,7 @@ rotoi_inline ROTOI_AVX512 void rotoi_add_act_low(const void *a, const rotoi_code
   for (size_t i = 0; i < n; i += 16) {
     __m512 x = rotoi_get_low(a, i, a_code);
     if (b) x = _mm512_add_ps(x, rotoi_get_low(b, i, b_code));
-    rotoi_low_put_any(out, i, rotoi_act_low(x, act), out_code);
+    rotoi_low_put_any(out, i, rotoi_act_low(x, act, ROTOI_F32), out_code);
   }
 }
 
@@ -2659,7 +2676,7 @@ rotoi_inline ROTOI_AVX512 void rotoi_scale_act_low(const void *a, const rotoi_co
   for (size_t p = 0; p < pixels; ++p) {
     for (size_t c = 0; c < cs; c += 16) {
       const __m512 x = _mm512_mul_ps(rotoi_get_low(a, p * cs + c, a_code), _mm512_loadu_ps(s + c));
-      rotoi_low_put_any(out, p * cs + c, rotoi_act_low(x, act), out_code);
+      rotoi_low_put_any(out, p * cs + c, rotoi_act_low(x, act, ROTOI_F32), out_code);
     }
   }
 }

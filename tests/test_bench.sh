@@ -60,6 +60,24 @@ else
 fi
 expect 5 'ERROR: no/such/folder.svg' roto bench "$model" --threads 1 --iterations 2 --roofline no/such/folder.svg
 expect 2 'ERROR: --precision expects' roto bench --model "$model" --precision int3
+expect 4 'ERROR: .*int8 needs a model with ranges' roto bench --model "$model" --precision int8
+expect 1 'needs AVX-512' roto bench --model "$model" --precision bf16 --isa avx2
+for precision in bf16 int8; do
+  if "$build/roto" bench --model "$valid/ranges.roto" --threads 1 --iterations 3 --precision $precision --json >out 2>err; then
+    true '@median_ms >= @min_ms && @min_ms > 0 && @share_of_peak > 0 && @share_of_peak < 1.1'
+    if grep -q "\"precision\":\"$precision\"" out; then pass; else fail "$precision is not what was measured"; fi
+  else
+    echo "skipped: $precision, which this machine lacks"
+    grep -q 'needs AVX-512' err || fail "$precision"
+  fi
+done
+# Ranges from frames, and the model that runs in int8 with them; the self-test of every table and precision.
+expect 2 'ERROR: quantize needs --calibrate' roto model quantize "$model" -o int8.roto
+expect 3 'ERROR: .*nowhere' roto model quantize "$model" --calibrate nowhere -o int8.roto
+expect 0 '' roto-train demo -o shot --frames 6 --size 128x128 --close --seed 7
+expect 0 'int8 is off by' roto model quantize "$top/demo/puppet.roto" --calibrate shot -o int8.roto
+expect 0 '"passed":true' roto model selftest int8.roto --json
+expect 0 'can run in int8' roto model info int8.roto
 expect 2 'ERROR: --iterations expects' roto bench --model "$model" --iterations 0
 expect 2 'ERROR: --threads expects' roto bench --model "$model" --threads -1
 expect 2 'ERROR: --isa expects' roto bench --model "$model" --isa sse9

@@ -62,6 +62,16 @@ model() { # NET: the file to measure, imported once
   echo "$file"
 }
 
+# The same ready for int8: ranges from a rendered shot, once.
+int8_model() { # FILE NET
+  ranged=$work/$(basename "$2")_int8.roto
+  if [ ! -f "$ranged" ] || [ "$1" -nt "$ranged" ]; then
+    [ -d "$work/frames" ] || "$build/roto-train" demo -o "$work/frames" --frames 24 --size 224x224 --close --seed 77 >/dev/null 2>&1
+    "$build/roto" model quantize "$1" --calibrate "$work/frames" -o "$ranged" >/dev/null 2>&1 || ranged=$1
+  fi
+  echo "$ranged"
+}
+
 start_up() {
   for net in $nets; do
     case $net in demo/*) continue ;; esac
@@ -87,11 +97,12 @@ inference() {
           ;;
       esac
       rm -f "$work"/*.times "$work"/*.shares
+      ranged=$(int8_model "$file" $net)
       for round in $(seq "$rounds"); do
         case $net in demo/*) ;; *) ort $net $threads "$iterations" | number median_ms >>"$work/peer.times" ;; esac
         for kind in fp32 bf16 int8 avx2; do
           case $kind in avx2) set -- --isa avx2 ;; *) set -- --precision $kind ;; esac
-          if "$build/roto" bench "$file" --threads $threads --iterations "$iterations" --json "$@" >"$work/out" 2>/dev/null; then
+          if "$build/roto" bench "$ranged" --threads $threads --iterations "$iterations" --json "$@" >"$work/out" 2>/dev/null; then
             number median_ms <"$work/out" >>"$work/$kind.times"
             number share_of_peak <"$work/out" >>"$work/$kind.shares"
           fi
