@@ -162,11 +162,19 @@ demo: all
 	@rm -rf $(DEMO) && mkdir -p $(DEMO)
 	$(BUILD)/roto-train demo -o $(DEMO)/shot --frames 48 --seed 4201
 	$(BUILD)/roto run $(DEMO)/shot --model demo/puppet.roto --crops $(DEMO)/shot/crop.json --smooth full \
-	  -o $(DEMO)/shot.roto.json --preview $(DEMO)/preview --sheet $(DEMO)/sheet.png
-	$(BUILD)/roto matte $(DEMO)/shot.roto.json -o '$(DEMO)/mattes/{shape}.###.png'
+	  -o $(DEMO)/shot.roto.json
 	@echo "frame by frame:"; $(BUILD)/roto eval $(DEMO)/shot.roto.json --truth $(DEMO)/shot --raw
 	@echo "smoothed:"; $(BUILD)/roto eval $(DEMO)/shot.roto.json --truth $(DEMO)/shot
-	@echo "document $(DEMO)/shot.roto.json, contact sheet $(DEMO)/sheet.png, overlays $(DEMO)/preview/, mattes $(DEMO)/mattes/"
+	$(BUILD)/roto suggest $(DEMO)/shot.roto.json --top 3 | tee $(DEMO)/suggested
+	@echo "an artist corrects the first of them:"
+	demo/fix_frame.sh $(DEMO)/shot.roto.json $(DEMO)/shot/truth.roto.json $$(awk '{print $$1; exit}' $(DEMO)/suggested)
+	$(BUILD)/roto smooth $(DEMO)/shot.roto.json --model demo/puppet.roto
+	@$(BUILD)/roto eval $(DEMO)/shot.roto.json --truth $(DEMO)/shot
+	$(BUILD)/roto run $(DEMO)/shot --model demo/puppet.roto --crops $(DEMO)/shot/crop.json --smooth full \
+	  --skip-existing -o $(DEMO)/shot.roto.json --preview $(DEMO)/preview --sheet $(DEMO)/sheet.png
+	$(BUILD)/roto matte $(DEMO)/shot.roto.json -o '$(DEMO)/mattes/{shape}.###.png'
+	$(BUILD)/roto plot $(DEMO)/shot.roto.json -o $(DEMO)/plot.png
+	@echo "document $(DEMO)/shot.roto.json, contact sheet $(DEMO)/sheet.png, overlays $(DEMO)/preview/, mattes $(DEMO)/mattes/, plot $(DEMO)/plot.png"
 
 # The recipe of demo/puppet.roto: 32 shots, judged on 4 others; none has the seed of the demo's shot.
 demo-train: all

@@ -61,6 +61,7 @@ int finetune_load(const char *path, const character *ch, float other, dataset *d
   document doc;
   memset(ds, 0, sizeof *ds);
   if (document_read(path, &doc, message) != 0) return -1;
+  document_settle_points(&doc);
   ds->landmark_count = ch->landmark_count;
   ds->frames = cli_alloc(doc.frame_count + 1, sizeof *ds->frames);
   ds->shots = cli_alloc(1, sizeof *ds->shots);
@@ -167,9 +168,24 @@ int finetune_keep_shapes(const model_file *base, unsigned char **bytes, size_t *
   return 0;
 }
 
+/* ---- the second look ---- */
+
+/* The second look of a model: which landmarks its looks are for, and its own model in a file.  0: the model looks once. */
+static int take_look(const model_file *base, const char *path, look_plan *plan) {
+  char message[MESSAGE_SIZE];
+  size_t length;
+  const unsigned char *chunk = roto_find_chunk(base->data, ROTO_CHUNK_LOOK, &length);
+  if (chunk == NULL) return 0;
+  size_t landmarks = roto_get_info(base->model)->landmark_count, head = (16 + 4 * landmarks + 63) / 64 * 64;
+  plan->count = u32(chunk);
+  for (size_t k = 0; k < landmarks; k++) plan->look[k] = u32(chunk + 16 + 4 * k);
+  if (file_write(path, chunk + head, length - head, message) != 0) cli_fail(EXIT_WRITE, "%s", message);
+  return 1;
+}
+
 /* ---- the command ---- */
 
-/* NME of a model on the corrected frames. */
+/* RMSE of a model on the corrected frames; tests a new one. */
 static double measure(compute *cp, const char *path, const dataset *ds, int selftest) {
   char message[MESSAGE_SIZE];
   model_file file;
@@ -188,6 +204,42 @@ static double measure(compute *cp, const char *path, const dataset *ds, int self
   model_close(&file);
   free(predicted);
   return rmse;
+}
+
+/* Adapts the first look, then the second if there is one, each with the crop margin it was made with.  What is not the result
+ * stands beside it under names of its own and is removed in the end. */
+static int adapt(compute *cp, train_options *o, const model_file *base) {
+  const char *output = o->output, *model = o->finetune;
+  char *first = cli_format("%s.first.roto", output), *look = cli_format("%s.look.roto", output);
+  char message[MESSAGE_SIZE];
+  look_plan plan;
+  model_file second;
+  int twice = take_look(base, look, &plan);
+  o->augment.margin = roto_get_info(base->model)->crop_margin;
+  if (twice) o->output = first;
+  int status = train_run(cp, o);
+  if (status == EXIT_DONE && twice) {
+    if (model_open(look, ROTO_ISA_AUTO, &second, message) != 0) cli_fail(EXIT_MODEL, "%s", message);
+    o->augment.margin = roto_get_info(second.model)->crop_margin;
+    model_close(&second);
+    o->finetune = look;
+    o->second = first;
+    o->plan = &plan;
+    o->output = output;
+    status = train_run(cp, o);
+    o->finetune = model;
+    o->second = NULL;
+  }
+  static const char *const endings[] = {"", ".csv", ".png"};
+  for (int i = 0; i < 3 && status == EXIT_DONE && twice; i++) {
+    char *beside = cli_format("%s%s", first, endings[i]);
+    remove(beside);
+    free(beside);
+  }
+  if (twice) remove(look);
+  free(first);
+  free(look);
+  return status;
 }
 
 int finetune_main(int argc, char **argv) {
@@ -237,14 +289,14 @@ int finetune_main(int argc, char **argv) {
   char *description = cli_format("%s", roto_get_info(base.model)->description);
   if (o.name == NULL) o.name = name;
   if (o.description == NULL) o.description = description;
-  model_close(&base);
   double start = cli_seconds();
   compute *cp = compute_create(threads, ROTO_ISA_AUTO);
   double before = measure(cp, o.finetune, &fixed, 0);
-  int status = train_run(cp, &o);
+  int status = adapt(cp, &o, &base);
   if (status == EXIT_DONE)
     printf("%s: RMSE on the %zu corrected frames %.2f -> %.2f px, after %.0f s\n", o.output, fixed.frame_count, before,
            measure(cp, o.output, &fixed, 1), cli_seconds() - start);
+  model_close(&base);
   compute_free(cp);
   dataset_free(&fixed);
   character_free(&ch);

@@ -56,7 +56,8 @@ static int landmarks_main(int argc, char **argv) {
       {"--net", CLI_STRING, &o.net, "NET", "small, tiny, close, b0 to b7, or a configuration's text (default small)"},
       {"--from", CLI_STRING, &o.from, "FILE", "start from the trunk of this model, with the head of --net (text: all of it)"},
       {"--finetune", CLI_STRING, &o.finetune, "FILE",
-       "go on training this model, a few minutes; --from is then a document: its frames with an artist's points"},
+       "go on training this model, a few minutes; --from is then a document: its frames with an artist's points (of a model that "
+       "looks twice the first look only: see roto-train character)"},
       {"--second", CLI_STRING, &o.second, "FILE",
        "train a second look for this model: its landmarks again, a few at a time, close up; -o may be the same file"},
       {"--looks", CLI_INTEGER, &o.looks, "N", "crops of the second look (default 4)"},

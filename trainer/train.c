@@ -474,10 +474,11 @@ static void set_up(run *r) {
     if (model_open(o->second, ROTO_ISA_AUTO, &first, message) != 0) cli_fail(EXIT_MODEL, "%s", message);
     if (character_from_model(first.model, &r->ch, message) != 0) cli_fail(EXIT_MODEL, "%s: %s", o->second, message);
     model_close(&first);
-  } else if (o->finetune != NULL) {
-    if (trunk_load(o->finetune, 1, &r->trunk, message) != 0) cli_fail(EXIT_MODEL, "%s", message);
+  }
+  if (o->finetune != NULL && trunk_load(o->finetune, 1, &r->trunk, message) != 0) cli_fail(EXIT_MODEL, "%s", message);
+  if (o->second == NULL && o->finetune != NULL) {
     if (character_from_model(r->trunk.file.model, &r->ch, message) != 0) cli_fail(EXIT_MODEL, "%s: %s", o->finetune, message);
-  } else {
+  } else if (o->second == NULL) {
     char *template_path = o->character != NULL ? cli_format("%s", o->character) : cli_format("%s/character.json", o->data[0]);
     if (character_load(template_path, &r->ch, message) != 0) cli_fail(EXIT_INPUT, "%s", message);
     free(template_path);
@@ -488,7 +489,8 @@ static void set_up(run *r) {
     if (dataset_append(&r->ds, &more, message) != 0) cli_fail(EXIT_FAILED, "%s", message);
   }
   if (o->fixed != NULL) load_fixed(r);
-  if (o->second != NULL) looks_choose(&r->ch, &r->ds, (uint32_t)o->looks, &r->looks);
+  if (o->plan != NULL) r->looks = *o->plan;
+  if (o->second != NULL && o->plan == NULL) looks_choose(&r->ch, &r->ds, (uint32_t)o->looks, &r->looks);
   if (o->validation != NULL) load_frames(r, o->validation, &r->validation);
   if (o->backgrounds != NULL && backgrounds_load(o->backgrounds, &r->backdrops, message) != 0)
     cli_fail(EXIT_INPUT, "%s", message);

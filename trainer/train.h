@@ -6,6 +6,7 @@
 #include "../tools/cli.h"
 #include "augment.h"
 #include "compute.h"
+#include "looks.h"
 #include "loss.h"
 #include "optimizer.h"
 
@@ -21,6 +22,7 @@ typedef struct train_options {
   const char *fixed;       /* a roto document: its frames in which an artist set points; or NULL */
   const char *second;      /* a model whose second look is trained (looks.h); the output is that model with it; or NULL */
   int looks;               /* of it */
+  const look_plan *plan;   /* which landmarks a look is for, if that is known; or NULL */
   const char *backgrounds; /* folder of pictures for the augmentation; NULL: plain colours */
   int freeze;              /* epochs before that trunk is trained too */
   const char *name, *description;
