@@ -8,6 +8,7 @@
 #include "../tools/crop_file.h"
 #include "../tools/document.h"
 #include "../tools/frames.h"
+#include "../tools/hidden.h"
 #include "../tools/image_file.h"
 #include "../tools/model_file.h"
 #include "check.h"
@@ -265,6 +266,47 @@ static void document_round_trip(const roto_model *model) {
   document_free(&again);
 }
 
+/* A shape whose landmarks the model does not know for a while is hidden then; a short flicker, a single point and a shot in which
+ * nothing stands out are not; an artist's shape stays visible, and what the model knows again is shown again. */
+static void what_is_covered_is_hidden(void) {
+  enum { FRAMES = 20, POINTS = 5 };
+  document doc;
+  char *text = cli_format(
+      "{\"roto\": 1, \"plate\": {\"pattern\": null, \"width\": 100, \"height\": 100}, \"model\": {}, \"template\": {\"landmarks\": "
+      "[{\"name\": \"a\"}, {\"name\": \"b\"}, {\"name\": \"c\"}, {\"name\": \"d\"}, {\"name\": \"e\"}], \"shapes\": [{\"name\": \"s\", "
+      "\"closed\": true, \"vertices\": [\"a\", \"b\", null, \"c\", \"d\"]}]}, \"frames\": []}");
+  CHECK(!file_write(in_folder("covered.roto.json"), text, strlen(text), message), "%s", message);
+  CHECK(!document_read(in_folder("covered.roto.json"), &doc, message), "%s", message);
+  free(text);
+  free(doc.frames);
+  document_make_frames(&doc, FRAMES);
+  for (int t = 0; t < FRAMES; ++t) {
+    document_frame *f = &doc.frames[t];
+    f->number = t;
+    f->crop[2] = f->crop[3] = 50 + t;
+    for (int i = 0; i < POINTS; ++i) {
+      int covered = (t >= 5 && t < 10 && i < 3) || (t == 15 && i < 4) || i == 4; /* e is never known, and of no shape */
+      f->points[i].error = (covered ? 0.02 : 0.01 + 0.0002 * ((t + i) % 3)) * f->crop[2];
+    }
+    f->shapes[0].vertex_count = 5;
+    f->shapes[0].vertices = (roto_vertex *)cli_alloc(5, sizeof(roto_vertex));
+  }
+  doc.frames[7].shapes[0].origin = ORIGIN_ARTIST;
+  doc.frames[2].shapes[0].hidden = 1; /* of an earlier run */
+  CHECK(hidden_mark(&doc) == 4);
+  for (int t = 0; t < FRAMES; ++t) {
+    const document_frame *f = &doc.frames[t];
+    int gone = t >= 5 && t < 10;
+    CHECK(f->shapes[0].hidden == (gone && t != 7), "frame %d", t);
+    CHECK(f->points[0].hidden == gone && !f->points[3].hidden && !f->points[4].hidden, "frame %d", t);
+  }
+  for (int t = 5; t < 10; ++t)
+    for (int i = 0; i < 3; ++i) doc.frames[t].points[i].error = 0.012 * doc.frames[t].crop[2];
+  for (int t = 0; t < FRAMES; ++t) doc.frames[t].points[4].error = doc.frames[15].points[0].error = 0;
+  CHECK(hidden_mark(&doc) == 0 && !doc.frames[6].shapes[0].hidden && !doc.frames[6].points[0].hidden);
+  document_free(&doc);
+}
+
 static void document_keeps_artists_work(const roto_model *model) {
   document doc, older;
   size_t kept;
@@ -387,6 +429,7 @@ int main(void) {
   if (CHECK(!model_open("model_format/valid/all.roto", ROTO_ISA_AUTO, &file, message), "%s", message)) {
     document_round_trip(file.model);
     document_keeps_artists_work(file.model);
+    what_is_covered_is_hidden();
     document_refuses(file.model);
     model_close(&file);
   }

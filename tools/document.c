@@ -336,8 +336,7 @@ int document_read(const char *path, document *doc, char *message) {
 
 /* ------------------------------------------------------------------ points of drawn shapes */
 
-/* Index of a landmark of the template, or point_count. */
-static size_t find_landmark(const document *doc, const cJSON *name) {
+size_t document_find_landmark(const document *doc, const cJSON *name) {
   const cJSON *landmark = cJSON_GetObjectItemCaseSensitive(doc->template_json, "landmarks")->child;
   size_t i = 0;
   while (landmark && !cJSON_Compare(cJSON_GetObjectItemCaseSensitive(landmark, "name"), name, 1)) ++i, landmark = landmark->next;
@@ -351,7 +350,7 @@ void document_settle_points(document *doc) {
     const cJSON *vertices = cJSON_GetObjectItemCaseSensitive(shape, "vertices");
     uint32_t count = (uint32_t)cJSON_GetArraySize(vertices), v = 0;
     cJSON_ArrayForEach(vertex, vertices) {
-      size_t point = cJSON_IsString(vertex) ? find_landmark(doc, vertex) : doc->point_count;
+      size_t point = cJSON_IsString(vertex) ? document_find_landmark(doc, vertex) : doc->point_count;
       for (size_t t = 0; point < doc->point_count && t < doc->frame_count; ++t) {
         const document_shape *drawn = &doc->frames[t].shapes[k];
         document_point *p = &doc->frames[t].points[point];

@@ -114,6 +114,9 @@ double document_number(double value);
 /* Name of a shape of the template, and whether it is closed. */
 const char *document_shape_name(const document *doc, size_t index, int *closed);
 
+/* Index of the landmark of the template with this name, a JSON string; point_count: there is none. */
+size_t document_find_landmark(const document *doc, const cJSON *name);
+
 /* Landmarks stand on the vertices of the shapes through them: puts the points of every shape that an artist drew there, as the
  * artist's.  Shapes with another number of vertices than the template's do not say which is which and are left alone. */
 void document_settle_points(document *doc);

@@ -35,8 +35,17 @@ static void match_frames(const document *doc, const dataset *ds, int raw, float 
   }
 }
 
+/* Does the truth show a shape: is it drawn, with more than half of its landmarks in sight? */
+static int in_sight(const character *ch, const frame *f, uint32_t index, const frame_shape *drawn) {
+  const roto_shape *shape = &ch->shapes[index];
+  uint32_t count = 0, hidden = 0;
+  for (uint32_t v = 0; v < shape->vertex_count; v++)
+    if (shape->vertices[v] >= 0) count++, hidden += f->hidden[shape->vertices[v]] != 0;
+  return drawn != NULL && 2 * hidden < count;
+}
+
 /* The document's shapes of every annotated frame against the true ones, where both are there. */
-static int compare_shapes(const document *doc, const character *ch, const dataset *ds, shape_metrics *m) {
+static int compare_shapes(const document *doc, const character *ch, const dataset *ds, shape_metrics *m, metrics *all) {
   int status = 0, closed;
   for (size_t k = 0; k < doc->frame_count && status == 0; k++) {
     char *path = document_frame_path(doc, k);
@@ -48,6 +57,12 @@ static int compare_shapes(const document *doc, const character *ch, const datase
       const char *name = document_shape_name(doc, s, &closed);
       const frame_shape *drawn = frame_find_shape(f, name);
       int index = character_find_shape(ch, name);
+      if (found->vertex_count > 0 && index >= 0) {
+        int seen = in_sight(ch, f, (uint32_t)index, drawn);
+        all->hidden_found += found->hidden && !seen;
+        all->hidden_false += found->hidden && seen;
+        all->hidden_missed += !found->hidden && !seen;
+      }
       if (found->vertex_count == 0 || found->hidden || drawn == NULL || index < 0) continue;
       roto_vertex *vertices = cli_alloc(drawn->segment_count + 1, sizeof *vertices);
       roto_path found_path = {found->vertices, found->vertex_count, closed};
@@ -97,7 +112,7 @@ int eval_main(int argc, char **argv) {
   metrics m = metrics_compute(&ch, &ds, predicted, NULL);
   metrics_rely(&m, &ds, predicted, points);
   shape_metrics shapes;
-  if (shape_metrics_init(&shapes, &ch) != 0 || compare_shapes(&doc, &ch, &ds, &shapes) != 0)
+  if (shape_metrics_init(&shapes, &ch) != 0 || compare_shapes(&doc, &ch, &ds, &shapes, &m) != 0)
     cli_fail(EXIT_FAILED, "%s: its shapes cannot be compared", argv[0]);
   shape_metrics_finish(&shapes);
   if (json)

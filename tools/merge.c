@@ -9,6 +9,7 @@
 #include "commands.h"
 #include "dejitter.h"
 #include "document.h"
+#include "hidden.h"
 #include "image_file.h"
 #include "shapes.h"
 
@@ -72,6 +73,7 @@ int merge_main(int argc, char **argv) {
   if (smooth != DEJITTER_OFF) dejitter_track(&whole, threads, NULL);
   if (smooth != DEJITTER_OFF && dejitter_smooth(&whole, smooth, message)) cli_fail(EXIT_FAILED, "%s", message);
   if (smooth != DEJITTER_OFF || model) shapes_follow(&whole, output, model);
+  hidden_mark(&whole);
   if (document_write(output, &whole, message)) cli_fail(EXIT_WRITE, "%s", message);
   document_unlock(lock);
   printf("%s: %zu frames, from %d documents\n", output, whole.frame_count, count);

@@ -20,6 +20,7 @@
 #include "crop_file.h"
 #include "dejitter.h"
 #include "document.h"
+#include "hidden.h"
 #include "image_file.h"
 #include "json_file.h"
 #include "model_file.h"
@@ -342,6 +343,7 @@ static void settle_points(run_job *job, const document *older, dejitter_mode smo
   for (size_t i = 0; i < doc->frame_count; ++i)
     which[i] = smooth != DEJITTER_OFF || bsearch(&doc->frames[i], done, count, sizeof *done, by_number);
   if (shapes_draw(doc, job->model.model, which, NULL)) cli_fail(EXIT_FAILED, "out of memory");
+  if (!job->options->shard) hidden_mark(doc); /* which takes a whole shot */
   free(which);
   free(done);
 }

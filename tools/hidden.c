@@ -1,0 +1,86 @@
+/* See hidden.h.
+ *
+ * An expected error is read off how wide the network's heat map is (SPEC.md, CALB), and ends at the calibration's last knot, where
+ * heat maps are wider than nearly all of those it was calibrated on.  Behind a hand they are: on the rendered film, a shot left out
+ * of training, every landmark that was out of sight was up there, and one in thirty of those that were not.  So one point says
+ * little and a whole shape much.  Errors are measured by the crop that was searched, as the network does. */
+
+#include "hidden.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "cli.h"
+
+enum { LEAST_LANDMARKS = 3, REACH = 2 /* frames each way that have a say */ };
+static const double upper_end = 0.98, /* of the largest error */
+    unusual = 1.3;                    /* times the median: a model that knows no better anywhere tells nothing */
+
+static int by_value(const void *a, const void *b) {
+  double x = *(const double *)a, y = *(const double *)b;
+  return (x > y) - (x < y);
+}
+
+/* Expected error of a point, in crops. */
+static double error_of(const document_frame *frame, size_t point) {
+  return frame->points[point].error / fmax(fmax(frame->crop[2], frame->crop[3]), 1);
+}
+
+/* The error from which on a point is not known. */
+static double find_limit(const document *doc) {
+  size_t n = doc->point_count, count = doc->frame_count * n;
+  double *errors = (double *)cli_alloc(count + 1, sizeof *errors);
+  for (size_t i = 0; i < count; ++i) errors[i] = error_of(&doc->frames[i / n], i % n);
+  qsort(errors, count, sizeof *errors, by_value);
+  double limit = count ? fmax(upper_end * errors[count - 1], unusual * errors[count / 2]) : INFINITY;
+  free(errors);
+  return limit;
+}
+
+/* Are the landmarks of a shape not known in this frame? */
+static int is_lost(const document_frame *frame, const size_t *landmarks, size_t count, double limit) {
+  size_t lost = 0;
+  for (size_t k = 0; k < count; ++k)
+    lost += error_of(frame, landmarks[k]) >= limit && frame->points[landmarks[k]].origin != ORIGIN_ARTIST;
+  return lost >= LEAST_LANDMARKS && 3 * lost >= 2 * count;
+}
+
+size_t hidden_mark(document *doc) {
+  const cJSON *shape, *vertex;
+  double limit = find_limit(doc);
+  size_t place = 0, hidden = 0;
+  size_t *landmarks = (size_t *)cli_alloc(doc->point_count, sizeof *landmarks);
+  unsigned char *lost = (unsigned char *)cli_alloc(doc->frame_count + 1, 1);
+  for (size_t t = 0; t < doc->frame_count; ++t) {
+    for (size_t i = 0; i < doc->point_count; ++i)
+      if (doc->frames[t].points[i].origin != ORIGIN_ARTIST) doc->frames[t].points[i].hidden = 0;
+  }
+  cJSON_ArrayForEach(shape, cJSON_GetObjectItemCaseSensitive(doc->template_json, "shapes")) {
+    size_t count = 0;
+    cJSON_ArrayForEach(vertex, cJSON_GetObjectItemCaseSensitive(shape, "vertices")) {
+      size_t point = cJSON_IsString(vertex) ? document_find_landmark(doc, vertex) : doc->point_count;
+      if (point < doc->point_count && count < doc->point_count) landmarks[count++] = point;
+    }
+    for (size_t t = 0; t < doc->frame_count; ++t) lost[t] = (unsigned char)is_lost(&doc->frames[t], landmarks, count, limit);
+    for (size_t t = 0; t < doc->frame_count; ++t) {
+      document_frame *frame = &doc->frames[t];
+      int votes = 0, voters = 0;
+      for (size_t s = t < REACH ? 0 : t - REACH; s <= t + REACH && s < doc->frame_count; ++s) {
+        if (abs(doc->frames[s].number - frame->number) > REACH) continue;
+        votes += lost[s], ++voters;
+      }
+      int gone = 2 * votes > voters;
+      document_shape *drawn = &frame->shapes[place];
+      if (drawn->vertex_count && drawn->origin != ORIGIN_ARTIST) drawn->hidden = gone, hidden += (size_t)gone;
+      for (size_t k = 0; k < count && gone; ++k) {
+        document_point *p = &frame->points[landmarks[k]];
+        if (p->origin != ORIGIN_ARTIST && error_of(frame, landmarks[k]) >= limit) p->hidden = 1;
+      }
+    }
+    ++place;
+  }
+  free(landmarks);
+  free(lost);
+  return hidden;
+}
