@@ -47,6 +47,7 @@ help:
 	@echo "make check-hosts   our files in the programs they are for: Blender, melt, a browser"
 	@echo "make check-blender4  the same in Blender 4.3, which it fetches from Debian 13 into $(DEPS)"
 	@echo "make bench-shot    a shot of 105 frames of 2348x1566, from files to document, against decoding alone"
+	@echo "make bench-film    DATA=folder of an annotated shot, MODEL=file that has not seen it: crops, smoothing, confidence, adapting"
 	@echo "make check-slurm   the farm example on a Slurm of one node (installs Slurm; as root)"
 	@echo "make fuzz          90 seconds of fuzzing the readers of models and of ONNX files"
 	@echo "make bench         start-up, inference and training against this machine's peak; PEERS=folder: beside others"
@@ -191,6 +192,9 @@ demo-train: all
 bench-shot: all
 	tools/bench_shot.sh $(BUILD)
 
+bench-film: all
+	tools/bench_film.sh $(BUILD) $(DATA) $(MODEL)
+
 # The farm example on a Slurm of one node; as root.
 check-slurm: all
 	@sh tools/setup.sh $(DEPS) slurm
@@ -220,5 +224,5 @@ install: docs
 clean:
 	find $(BUILD) -mindepth 1 -maxdepth 1 ! -path $(DEPS) -exec rm -rf {} +
 
-.PHONY: bench-shot check-blender4 check-slurm all help roto.h test check-hosts test-programs check-asan check-tsan fuzz demo demo-train bench docs install clean FORCE
+.PHONY: bench-shot bench-film check-blender4 check-slurm all help roto.h test check-hosts test-programs check-asan check-tsan fuzz demo demo-train bench docs install clean FORCE
 -include $(wildcard $(BUILD)/*.d $(BUILD)/*/*.d)

@@ -3,8 +3,8 @@
 #
 # Renders FRAMES (default 105) frames of 2348x1566, or PICTURES of them (default all) that are repeated under further numbers, and
 # times, in turns, ROUNDS (default 3) times each, as whole processes on the same THREADS (default: all): stb_image decoding the PNG
-# files and nothing else, and `roto run` from the files to the document.  Then the same shot ten times as long (links to the same
-# files), for time a frame and memory.  Prints medians; set LIMIT to fail above LIMIT times the decoding.
+# files and nothing else, and `roto run --smooth full` from the files to the document.  Then the same shot ten times as long (links
+# to the same files), for time a frame and memory.  Prints medians; set LIMIT to fail above LIMIT times the decoding.
 set -eu
 
 build=$(cd "$1" && pwd)
@@ -61,7 +61,7 @@ timed() {
   seconds | awk -v s="$start" '{printf "%.3f\n", $1 - s}' >>"$file"
 }
 median() { sort -n "$1" | awk '{v[NR] = $1} END {print v[int((NR + 1) / 2)]}'; }
-run() { timed "$1" "$build/roto" run "$2" --model "$model" --crops "$2.json" --threads "$threads" -o "$2.$$.roto.json"; rm -f "$2.$$.roto.json"; }
+run() { timed "$1" "$build/roto" run "$2" --model "$model" --crops "$2.json" --threads "$threads" --smooth full -o "$2.$$.roto.json"; rm -f "$2.$$.roto.json"; }
 rm -f *.times
 for round in $(seq "$rounds"); do
   OMP_NUM_THREADS=$threads timed decode.times ./decode shot/*.png
@@ -69,7 +69,7 @@ for round in $(seq "$rounds"); do
 done
 run long.times long
 peak() { # kilobytes of the largest memory that roto had
-  "$build/roto" run "$1" --model "$model" --crops "$1.json" --threads "$threads" -o "$1.roto.json" >log 2>&1 &
+  "$build/roto" run "$1" --model "$model" --crops "$1.json" --threads "$threads" --smooth full -o "$1.roto.json" >log 2>&1 &
   pid=$!
   most=0
   while now=$(sed -n 's/^VmHWM:[^0-9]*\([0-9]*\) kB/\1/p' /proc/$pid/status 2>/dev/null) && [ -n "$now" ]; do
