@@ -120,6 +120,7 @@ awk 'NR == FNR {x[$1, $2] = $3; y[$1, $2] = $4; next}
     match($0, /^ */)
     $0 = sprintf("%s{\"x\": %.3f, \"y\": %.3f, \"origin\": \"artist\"}%s", substr($0, 1, RLENGTH), x[frame, point], y[frame, point], /\}\]/ ? "]" substr($0, index($0, "}]") + 2) : ",")}}
   {print}' truth full.roto.json >fixed.roto.json
+"$build/roto" smooth fixed.roto.json >log 2>&1 # as an artist would before anything else
 start=$(date +%s)
 rm -f adapted.roto*
 "$build/roto-train" character --finetune "$model" --from fixed.roto.json -o adapted.roto --threads "${THREADS:-2}" >log 2>&1 || { cat log && exit 1; }

@@ -12,6 +12,8 @@
 #include "evaluate.h"
 #include "metrics.h"
 
+enum { MOST_OTHERS = 60 };
+
 void finetune_defaults(train_options *o) {
   o->epochs = 12;
   o->batch = 16;
@@ -57,22 +59,31 @@ static frame make_frame(const document *doc, size_t index, const character *ch, 
   return f;
 }
 
-int finetune_load(const char *path, const character *ch, float other, dataset *ds, char *message) {
+int finetune_load(const char *path, const character *ch, float other, float rest, dataset *ds, size_t *corrected, char *message) {
   document doc;
   memset(ds, 0, sizeof *ds);
+  *corrected = 0;
   if (document_read(path, &doc, message) != 0) return -1;
   document_settle_points(&doc);
+  unsigned char *artist = cli_alloc(doc.frame_count + 1, 1);
+  for (size_t t = 0; t < doc.frame_count; t++) {
+    for (size_t p = 0; p < doc.point_count; p++) artist[t] |= doc.frames[t].points[p].origin == ORIGIN_ARTIST;
+    *corrected += artist[t];
+  }
+  size_t untouched = doc.frame_count - *corrected, others = rest > 0 ? untouched < MOST_OTHERS ? untouched : MOST_OTHERS : 0;
+  size_t copies = *corrected > 0 && others > *corrected ? others / *corrected : 1;
   ds->landmark_count = ch->landmark_count;
-  ds->frames = cli_alloc(doc.frame_count + 1, sizeof *ds->frames);
+  ds->frames = cli_alloc(copies * *corrected + others + 1, sizeof *ds->frames);
   ds->shots = cli_alloc(1, sizeof *ds->shots);
   ds->shots[ds->shot_count++] = cli_format("%s", path);
-  for (size_t t = 0; t < doc.frame_count; t++) {
-    int artist = 0;
-    for (size_t p = 0; p < doc.point_count; p++) artist |= doc.frames[t].points[p].origin == ORIGIN_ARTIST;
-    if (artist) ds->frames[ds->frame_count++] = make_frame(&doc, t, ch, other);
+  for (size_t t = 0, seen = 0; t < doc.frame_count; t++) {
+    size_t times = copies;
+    if (!artist[t]) times = others > 0 && seen * others / untouched != (seen + 1) * others / untouched, seen++; /* evenly spread */
+    for (size_t k = 0; k < times; k++) ds->frames[ds->frame_count++] = make_frame(&doc, t, ch, artist[t] ? other : rest);
   }
   document_free(&doc);
-  if (ds->frame_count > 0) return 0;
+  free(artist);
+  if (*corrected > 0) return 0;
   dataset_free(ds);
   return message_set(message, "%s: no frame in it has a point set by an artist, so there is nothing to learn from", path);
 }
@@ -282,9 +293,10 @@ int finetune_main(int argc, char **argv) {
   model_file base;
   character ch;
   dataset fixed;
+  size_t corrected;
   if (model_open(o.finetune, ROTO_ISA_AUTO, &base, message) != 0) cli_fail(EXIT_MODEL, "%s", message);
   if (character_from_model(base.model, &ch, message) != 0) cli_fail(EXIT_MODEL, "%s: %s", o.finetune, message);
-  if (finetune_load(o.fixed, &ch, 0, &fixed, message) != 0) cli_fail(EXIT_INPUT, "%s", message);
+  if (finetune_load(o.fixed, &ch, 0, 0, &fixed, &corrected, message) != 0) cli_fail(EXIT_INPUT, "%s", message);
   char *name = cli_format("%s", roto_get_info(base.model)->name);
   char *description = cli_format("%s", roto_get_info(base.model)->description);
   if (o.name == NULL) o.name = name;

@@ -429,12 +429,13 @@ static void load_frames(run *r, const char *path, dataset *ds) {
 static void load_fixed(run *r) {
   char message[MESSAGE_SIZE];
   dataset fixed;
-  if (finetune_load(r->o->fixed, &r->ch, 0.3f, &fixed, message) != 0) cli_fail(EXIT_INPUT, "%s", message);
+  size_t corrected;
+  if (finetune_load(r->o->fixed, &r->ch, 0.3f, 0.15f, &fixed, &corrected, message) != 0) cli_fail(EXIT_INPUT, "%s", message);
   if (dataset_cache(&fixed, for_each, r->cp, message) != 0) {
     for (size_t i = 0; i < fixed.issue_count && i < 20; i++) cli_error("%s: %s", fixed.issues[i].path, fixed.issues[i].reason);
     cli_fail(EXIT_INPUT, "%s", message);
   }
-  if (!r->o->quiet) printf("%s: %zu frames with an artist's points\n", r->o->fixed, fixed.frame_count);
+  if (!r->o->quiet) printf("%s: %zu frames with an artist's points\n", r->o->fixed, corrected);
   if (dataset_append(&r->ds, &fixed, message) != 0) cli_fail(EXIT_FAILED, "%s", message);
 }
 
