@@ -114,21 +114,29 @@ static int by_spread(const void *a, const void *b) {
   return x < y ? -1 : x > y;
 }
 
+/* Isotonic regression by pooling adjacent violators (Ayer et al. 1955): where more doubt went with less error, the bins are one.
+ * The largest error so far instead, kept for all bins behind it, let one bad bin of sure points make all others equally doubtful. */
 uint32_t export_calibrate(roto_knot *pairs, size_t count, roto_knot *knots, uint32_t room) {
   qsort(pairs, count, sizeof *pairs, by_spread);
+  double *sums = malloc(3 * (size_t)room * sizeof *sums), *spread = sums, *error = sums + room, *weight = sums + 2 * room;
   uint32_t made = 0;
+  if (sums == NULL) return 0;
   for (uint32_t bin = 0; bin < room; bin++) {
     size_t begin = count * bin / room, end = count * (bin + 1) / room;
-    double spread = 0, error = 0;
     if (begin == end) continue;
+    spread[made] = error[made] = 0;
+    weight[made] = (double)(end - begin);
     for (size_t i = begin; i < end; i++) {
-      spread += (double)pairs[i].spread;
-      error += (double)pairs[i].error;
+      spread[made] += (double)pairs[i].spread;
+      error[made] += (double)pairs[i].error;
     }
-    roto_knot knot = {(float)(spread / (double)(end - begin)), (float)(error / (double)(end - begin))};
-    if (made > 0 && knot.spread <= knots[made - 1].spread) continue;
-    if (made > 0 && knot.error < knots[made - 1].error) knot.error = knots[made - 1].error; /* more doubt, never less error */
-    knots[made++] = knot;
+    for (made++; made > 1; made--) { /* the last two */
+      uint32_t a = made - 2, b = made - 1;
+      if (error[a] / weight[a] < error[b] / weight[b] && (float)(spread[a] / weight[a]) < (float)(spread[b] / weight[b])) break;
+      spread[a] += spread[b], error[a] += error[b], weight[a] += weight[b];
+    }
   }
+  for (uint32_t i = 0; i < made; i++) knots[i] = (roto_knot){(float)(spread[i] / weight[i]), (float)(error[i] / weight[i])};
+  free(sums);
   return made;
 }

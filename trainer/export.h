@@ -21,7 +21,8 @@ typedef struct export_options {
 int export_model(network *net, real *values, const character *ch, const export_options *o, unsigned char **bytes, size_t *size,
                  char *message);
 
-/* Knots from pairs of (spread, error): bins of equal count, both ascending.  Returns the number of knots, at most `room`. */
+/* Knots from pairs of (spread, error): means of bins of equal count, neighbours joined until both ascend.  Returns the number of
+ * knots, at most `room`; 0 without memory. */
 uint32_t export_calibrate(roto_knot *pairs, size_t count, roto_knot *knots, uint32_t room);
 
 #endif
