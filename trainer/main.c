@@ -45,10 +45,13 @@ static int landmarks_main(int argc, char **argv) {
   const char *schedule = "cosine", *loss = "wing", *precision = "fp32", *isa = NULL;
   int threads = 0, paper = 0;
   o.name = "landmarks";
+  int goes_on = 0, has_fixed = 0;
   for (int i = 1; i < argc; i++) {
-    if (strncmp(argv[i], "--finetune", 10) == 0) finetune_defaults(&o);
+    goes_on |= strncmp(argv[i], "--finetune", 10) == 0;
+    has_fixed |= strncmp(argv[i], "--from", 6) == 0;
     if (strncmp(argv[i], "--second", 8) == 0) train_second(&o);
   }
+  if (goes_on && has_fixed) finetune_defaults(&o);
   const cli_option options[] = {
       {"-o", CLI_STRING, &o.output, "FILE", "model to write; FILE.csv, FILE.png and FILE.checkpoint stand beside it"},
       {"--validation", CLI_STRING, &o.validation, "DIR", "frames to measure on, not trained on"},
@@ -56,8 +59,10 @@ static int landmarks_main(int argc, char **argv) {
       {"--net", CLI_STRING, &o.net, "NET", "small, tiny, close, b0 to b7, or a configuration's text (default small)"},
       {"--from", CLI_STRING, &o.from, "FILE", "start from the trunk of this model, with the head of --net (text: all of it)"},
       {"--finetune", CLI_STRING, &o.finetune, "FILE",
-       "go on training this model, a few minutes; --from is then a document: its frames with an artist's points (of a model that "
-       "looks twice the first look only: see roto-train character)"},
+       "go on training this model, as long as a new one, at another --size if you like; with --from, which is then a document: "
+       "a "
+       "few minutes, on its frames with an artist's points (of a model that looks twice the first look only: see roto-train "
+       "character)"},
       {"--second", CLI_STRING, &o.second, "FILE",
        "train a second look for this model: its landmarks again, a few at a time, close up; -o may be the same file"},
       {"--looks", CLI_INTEGER, &o.looks, "N", "crops of the second look (default 4)"},
@@ -103,8 +108,8 @@ static int landmarks_main(int argc, char **argv) {
   if (o.finetune != NULL) {
     o.fixed = o.from;
     o.from = NULL;
-    if (o.freeze > 0 || o.character != NULL || o.size > 0)
-      cli_usage(&command, "--finetune keeps the model as it is: --freeze, --character and --size do not go with it");
+    if (o.freeze > 0 || o.character != NULL)
+      cli_usage(&command, "--finetune keeps the model as it is: --freeze and --character do not go with it");
     if (o.fixed == NULL && count < 1) cli_usage(&command, "--finetune needs --from DOCUMENT.roto.json, or folders of shots");
   } else if (count < 1) {
     cli_usage(&command, "expected folders of shots");

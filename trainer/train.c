@@ -123,7 +123,7 @@ static void build_network(run *r, uint32_t size) {
     cli_fail(EXIT_USAGE, "%s", message);
   net_finish(&r->net, (uint64_t)r->o->seed);
   if (r->trunk.nodes != NULL) trunk_fill(&r->trunk, &r->net);
-  r->net.frozen_norm = r->o->finetune != NULL; /* a few frames have no statistics worth the name */
+  r->net.frozen_norm = r->o->fixed != NULL; /* a few frames have no statistics worth the name */
   net_prepare(&r->net, r->cp, (size_t)r->o->batch);
 }
 
@@ -235,7 +235,7 @@ static double train_batch(run *r) {
 /* Pairs of (spread, error) under slight jitter, from frames the network was not trained on where there are any. */
 static uint32_t calibrate(run *r, roto_knot *knots, uint32_t room) {
   network *net = &r->net;
-  if (r->o->finetune != NULL && r->validation.frame_count == 0) return trunk_knots(&r->trunk, knots, room);
+  if (r->o->fixed != NULL && r->validation.frame_count == 0) return trunk_knots(&r->trunk, knots, room);
   const dataset *ds = r->validation.frame_count > 0 ? &r->validation : &r->ds;
   const net_node *in = &net->nodes[0], *out = net_output(net);
   uint32_t n = r->ch.landmark_count, floats = out->c / n;
@@ -504,7 +504,7 @@ static void set_up(run *r) {
     text = text != NULL ? architecture_head(text) : o->net;
   }
   if (text == NULL) text = o->net;
-  if (o->finetune != NULL) text = o->finetune, size = roto_get_info(r->trunk.file.model)->input_width;
+  if (o->finetune != NULL) text = o->finetune, own_size = roto_get_info(r->trunk.file.model)->input_width;
   if (size == 0) size = own_size;
   if (size == 0)
     cli_fail(EXIT_USAGE, "--net %s: is none of %s; a network of your own needs --size too", o->net, architecture_names());
@@ -608,7 +608,8 @@ int train_run(compute *cp, const train_options *o) {
     uint64_t done = r.state.epoch * r.batch_count + r.state.batch;
     if (!o->quiet && (now - shown > 0.5 || r.state.epoch == epochs)) {
       char detail[96];
-      snprintf(detail, sizeof detail, "epoch %llu loss %.4f %.1f samples/s", (unsigned long long)((done - 1) / r.batch_count + 1), loss,
+      snprintf(detail, sizeof detail, "epoch %llu loss %.4f %.1f samples/s",
+               (unsigned long long)((done - 1) / r.batch_count + 1), loss,
                (double)((done - first) * r.net.batch) / (now - start));
       cli_progress_show(&progress, done, detail);
       shown = now;

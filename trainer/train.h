@@ -18,7 +18,7 @@ typedef struct train_options {
   const char *output;      /* the .roto file */
   const char *net;         /* a name or text of architectures.h */
   const char *from;        /* a model whose trunk to start from, with the head of `net` (text: all of it); or NULL */
-  const char *finetune;    /* a model to go on training as it is, on the data and on `fixed`; or NULL */
+  const char *finetune;    /* a model to go on training as it is, at any size, on the data and on `fixed`; or NULL */
   const char *fixed;       /* a roto document: its frames in which an artist set points; or NULL */
   const char *second;      /* a model whose second look is trained (looks.h); the output is that model with it; or NULL */
   int looks;               /* of it */

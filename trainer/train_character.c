@@ -210,7 +210,6 @@ int character_main(int argc, char **argv) {
   j.train = train_defaults();
   j.shapes = shape_defaults();
   j.hold_out = "";
-  j.looks = j.train.looks;
   const cli_option options[] = {
       {"-o", CLI_STRING, &j.output, "FILE", "model to write"},
       {"--report", CLI_STRING, &j.report, "FILE", "page to write (default: FILE.html beside the model)"},
@@ -221,7 +220,9 @@ int character_main(int argc, char **argv) {
       {"--backgrounds", CLI_STRING, &j.train.backgrounds, "DIR", "pictures to put behind the puppet in training"},
       {"--net", CLI_STRING, &j.train.net, "NET", "landmark network (default small)"},
       {"--looks", CLI_INTEGER, &j.looks, "N",
-       "crops of the second look, close up at a few landmarks each; 0: none (default 4)"},
+       "crops of a second look, close up at a few landmarks each, for plates that show much more than --net's input (default "
+       "0: "
+       "none)"},
       {"--from", CLI_STRING, &j.train.from, "FILE", "start from the trunk of this model"},
       {"--finetune", CLI_STRING, &finetune, "FILE",
        "adapt this model to a shot instead of training one: --finetune FILE --help"},
