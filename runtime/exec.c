@@ -273,9 +273,9 @@ static void rotoi_run_low(const rotoi_run *run, const rotoi_part *part) {
   if (s->kind == ROTOI_STEP_SCALE) {
     low->scale(in, s->in_code, rotoi_floats(run->values, s->in[1]), pixels, s->ocs, s->act, out, s->out_code);
   } else {
-    const unsigned char *second = run->values + s->in[1] + offset * rotoi_type_size(s->second_code.type);
-    low->add(in, s->in_code, s->in[1] == ROTOI_ABSENT ? NULL : second, s->second_code, pixels * s->ocs, s->act, out,
-             s->out_code);
+    const unsigned char *second = NULL;
+    if (s->in[1] != ROTOI_ABSENT) second = run->values + s->in[1] + offset * rotoi_type_size(s->second_code.type);
+    low->add(in, s->in_code, second, s->second_code, pixels * s->ocs, s->act, out, s->out_code);
   }
 }
 

@@ -899,8 +899,8 @@ static int rotoi_check_looks(rotoi_parser *p) {
   file->look_model = head;
   file->look_model_size = (size_t)(end - head);
   memset(&error, 0, sizeof error);
-  if (file->look_model_size >= ROTO_HEADER_SIZE + (ROTO_CHUNK_REQUIRED + 1) * ROTO_ENTRY_SIZE) {
-    const unsigned char *entry = head + ROTO_HEADER_SIZE + ROTO_CHUNK_REQUIRED * ROTO_ENTRY_SIZE;
+  if (file->look_model_size >= ROTO_HEADER_SIZE + (size_t)(ROTO_CHUNK_REQUIRED + 1) * ROTO_ENTRY_SIZE) {
+    const unsigned char *entry = head + ROTO_HEADER_SIZE + (size_t)ROTO_CHUNK_REQUIRED * ROTO_ENTRY_SIZE;
     uint32_t chunks = rotoi_u32(head + ROTO_HEADER_CHUNK_COUNT);
     if (chunks > ROTO_CHUNK_REQUIRED && rotoi_u32(entry + ROTO_ENTRY_NAME) != ROTO_CHUNK('R', 'A', 'N', 'G'))
       return rotoi_refuse(p, ROTO_RULE_LOOK_MODEL, 0, head + ROTO_HEADER_CHUNK_COUNT);
@@ -919,7 +919,7 @@ static int rotoi_check_looks(rotoi_parser *p) {
 
 /* RANG, if it is there. */
 static int rotoi_check_ranges(rotoi_parser *p) {
-  const unsigned char *head = p->begin[ROTO_CHUNK_RANG], *range = head + ROTO_RANGES_SIZE;
+  const unsigned char *head = p->begin[ROTO_CHUNK_RANG], *range;
   rotoi_file *file = p->file;
   uint32_t i;
   if (!head) return 1;
@@ -928,6 +928,7 @@ static int rotoi_check_ranges(rotoi_parser *p) {
   if (!rotoi_check_length(p, ROTO_CHUNK_RANG, ROTO_RANGES_SIZE + (uint64_t)file->node_count * ROTO_RANGE_SIZE)) return 0;
   if (!rotoi_is_positive(head + ROTO_RANGES_TOLERANCE)) return rotoi_refuse(p, ROTO_RULE_RANGE_TOLERANCE, 0, head);
   file->range_tolerance = rotoi_f32(head + ROTO_RANGES_TOLERANCE);
+  range = head + ROTO_RANGES_SIZE;
   for (i = 0; i < file->node_count; i++, range += ROTO_RANGE_SIZE) {
     float low = rotoi_f32(range + ROTO_RANGE_LOW), high = rotoi_f32(range + ROTO_RANGE_HIGH);
     if (!rotoi_is_finite(range + ROTO_RANGE_LOW) || !rotoi_is_amount(range + ROTO_RANGE_HIGH) || !(low <= 0) ||

@@ -113,7 +113,7 @@ refuse 2 '--crop X,Y,W,H or --crops' run plate --model "$model" -o doc.roto.json
 refuse 2 'only one of them' $(run) --crops crops.json
 refuse 2 '--crop expects x,y,width,height.*1,2,3' run plate --model "$model" --crop 1,2,3 -o doc.roto.json
 refuse 2 '--crop expects' run plate --model "$model" --crop 1,2,nan,4 -o doc.roto.json
-refuse 2 'expected info or selftest' model jump "$model"
+refuse 2 'expected info, selftest or quantize' model jump "$model"
 refuse 2 'expected what to do' model info
 
 # Frames.

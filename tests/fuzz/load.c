@@ -94,19 +94,28 @@ static void run(const roto_model *model) {
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
-  static const roto_isa isas[] = {ROTO_ISA_SCALAR, ROTO_ISA_AUTO};
-  for (size_t i = 0; i < sizeof isas / sizeof *isas; i++) {
+  static const struct {
+    roto_isa isa;
+    roto_precision precision;
+  } ways[] = {{ROTO_ISA_SCALAR, ROTO_PRECISION_FP32},
+              {ROTO_ISA_AUTO, ROTO_PRECISION_FP32},
+              {ROTO_ISA_AUTO, ROTO_PRECISION_BF16},
+              {ROTO_ISA_AUTO, ROTO_PRECISION_INT8}};
+  for (size_t i = 0; i < sizeof ways / sizeof *ways; i++) {
     roto_options options;
     roto_error error;
     roto_model *model;
     roto_status status;
     memset(&options, 0, sizeof options);
     memset(&error, 0, sizeof error);
-    options.max_isa = isas[i];
+    options.max_isa = ways[i].isa;
+    options.precision = ways[i].precision;
     options.error = &error;
     status = roto_open(data, size, &options, &model);
     if (status != ROTO_OK) {
       if (model || error.status != status || error.offset > size) abort();
+      if (i > 0 && !(status == ROTO_ERR_RANGES && ways[i].precision == ROTO_PRECISION_INT8) && status != ROTO_ERR_MEMORY)
+        abort();
       return 0;
     }
     describe(model);
