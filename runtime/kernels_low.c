@@ -25,7 +25,7 @@
 #define ROTOI_KERNELS_LOW
 
 #include "config.c"
-#include "cpu.c"
+#include "base.c"
 #include "kernels.c"
 #include "kernels_scalar.c"
 #include "kernels_avx512.c"
