@@ -1,9 +1,10 @@
 /* See hidden.h.
  *
  * An expected error is read off how wide the network's heat map is (SPEC.md, CALB), and ends at the calibration's last knot, where
- * heat maps are wider than nearly all of those it was calibrated on.  Behind a hand they are: on the rendered film, a shot left out
- * of training, every landmark that was out of sight was up there, and one in thirty of those that were not.  So one point says
- * little and a whole shape much.  Errors are measured by the crop that was searched, as the network does. */
+ * heat maps are wider than nearly all of those it was calibrated on.  Behind a hand they can be: on the rendered film's shot4, left
+ * out of training, every landmark out of sight (they are ends of seams) was up there, and one in thirty of those that were not.  So
+ * one point says little and a whole shape much.  Shapes behind the hand of shot1 were found in part, and only by models that had
+ * seen that shot.  Errors are measured by the crop that was searched, as the network does. */
 
 #include "hidden.h"
 

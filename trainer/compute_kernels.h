@@ -283,7 +283,7 @@ static K_TARGET void K(sums)(const float *x, size_t pixels, size_t cs, const flo
  * and the compiler would read every pointer and stride again after each.
  *
  * y = act((x - mean) * scale + beta) * factor: a view, four pixels at once, so that the rows of the norm are loaded once for all
- * of them: with swish 10 cycles a vector (one pixel at a time: 12.5), of which 9 are the activation.  Blocks of 16 channels lie
+ * of them (one pixel at a time takes 12.5 cycles a vector with swish, most of them the activation's).  Blocks of 16 channels lie
  * block_stride apart in y: 16 in a value, or a plane each for the depthwise kernels. */
 K_INLINE void K(read_rows)(const read_pass *r, size_t p, const size_t rows, const int half, const int act) {
   const size_t x = r->first + p * r->x_stride, step = r->x_stride, pixel_stride = r->pixel_stride;
