@@ -99,7 +99,9 @@ fetch_blender4() {
   echo "setup: fetching Blender of Debian 13, about 300 MB"
   mkdir -p "$folder/parts" "$folder/lists/partial" "$folder/cache/archives/partial" "$folder/root"
   : >"$folder/status"
-  echo "deb [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] http://deb.debian.org/debian trixie main" >"$folder/parts/trixie.list"
+  mirror=$(apt-get indextargets --format '$(REPO_URI)' | grep -v security | head -n 1) # the machine's own
+  [ -n "$mirror" ] || fail "apt knows no mirror of Debian: apt-get update, then run make again"
+  echo "deb [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] $mirror trixie main" >"$folder/parts/trixie.list"
   cat >"$folder/apt.conf" <<CONF
 Dir::Etc::SourceList "/dev/null";
 Dir::Etc::SourceParts "$folder/parts";
