@@ -179,24 +179,16 @@ static void measure(job *j) {
   model_close(&file);
 }
 
-/* What the landmark training wrote beside its model goes beside the finished one. */
-static void keep(const job *j, const char *ending) {
-  char *from = cli_format("%s.%s", j->landmarks, ending), *to = cli_format("%s.%s", j->output, ending);
-  if (access(from, F_OK) == 0 && rename(from, to) != 0) cli_fail(EXIT_WRITE, "%s: cannot be renamed to %s", from, to);
-  free(from);
-  free(to);
-}
-
-/* The model of the second look is in the finished one; its curves are kept. */
-static void remove_second(const job *j) {
+/* A model on the way is in the finished one; its curves go beside that. */
+static void retire(const char *model, const char *beside) {
   static const char *const endings[] = {"csv", "png"};
   for (int i = 0; i < 2; i++) {
-    char *from = cli_format("%s.%s", j->second, endings[i]), *to = cli_format("%s.second.%s", j->output, endings[i]);
-    if (rename(from, to) != 0) cli_fail(EXIT_WRITE, "%s: cannot be renamed to %s", from, to);
+    char *from = cli_format("%s.%s", model, endings[i]), *to = cli_format("%s.%s", beside, endings[i]);
+    if (access(from, F_OK) == 0 && rename(from, to) != 0) cli_fail(EXIT_WRITE, "%s: cannot be renamed to %s", from, to);
     free(from);
     free(to);
   }
-  remove(j->second);
+  remove(model);
 }
 
 int character_main(int argc, char **argv) {
@@ -273,10 +265,12 @@ int character_main(int argc, char **argv) {
   compute_mixed(j.cp, 0);
   train_shapes(&j);
   measure(&j);
-  keep(&j, "csv");
-  keep(&j, "png");
-  remove(j.landmarks);
-  if (j.looks > 0) remove_second(&j);
+  retire(j.landmarks, j.output);
+  if (j.looks > 0) {
+    char *beside = cli_format("%s.second", j.output);
+    retire(j.second, beside);
+    free(beside);
+  }
   for (size_t i = 0; i < j.folder_count; i++) free(j.folders[i]);
   free(j.folders);
   free(j.held_folder);
