@@ -17,7 +17,8 @@ check() { if eval "$1"; then pass; else fail "$1"; fi; }
 expect 0 . demo -o film --shots 4 --frames 3 --size 96x96 --close --seed 70
 mkdir renders && mv film/shot3 renders/CG
 small='--net=act relu conv 3 2 8 conv 3 2 8 points 3'
-run() { expect "$1" "$2" experiment "$3" film --synth renders/CG -o results --size 32 --samples 12 --batch 4 "$small" $4; }
+# run STATUS PATTERN NUMBER OPTIONS [ROW]
+run() { expect "$1" "$2" experiment "$3" film --synth renders/CG -o results --size 32 --samples 12 --batch 4 "$small" $4 ${5:+--only "$5"}; }
 
 run 0 'hours in all' 2 '--test shot1 --dry-run'
 check '[ $(grep -c "^| .*-shot1.*roto |$" out) = 3 ] && [ -z "$(ls results)" ]' # says it and leaves nothing
@@ -41,6 +42,15 @@ run 0 '^. 1 shot, mean of 2 . [0-9.]+ .' 2 '--test shot1 --each'
 check '[ -e results/own-shot1-shot0-synth-background.roto ] && [ -e results/own-shot1-shot2-synth-background.roto ]'
 run 0 '2 shots' 2 '--test shot1 --order shot2,shot0'
 check 'grep -q . results/own-shot1-shot2+shot0-synth-background.roto'
+# One row alone has its own table, and leaves the whole one as it is.
+before=$(cat results/experiment2-own-shot1.md)
+run 0 '^. 2 shots . [0-9.]+ .' 2 '--test shot1' '2 shots'
+check '[ $(grep -c "^| [0-9s]" results/experiment2-own-shot1-2-shots.md) = 2 ] && [ "$before" = "$(cat results/experiment2-own-shot1.md)" ]'
+run 2 "no row 'nothing'" 2 '--test shot1' nothing
+# True frames come as often as is said.
+run 0 'often-shot1-shot0.shot2-synth-background.roto' 2 '--test shot1 --name often --repeat 2 --dry-run'
+check 'grep -q "^| 2 shots | 1 | 3 |" out' # (3 + 3) * 2 + 3 frames in batches of 4
+run 2 'repeat must be' 2 '--test shot1 --repeat 0'
 # A model of other options is not taken for this one.
 run 3 'was trained with other options' 2 '--test shot1 --seed 2'
 run 3 'was trained with other options' 2 '--test shot1 --rotation 3 --dry-run'

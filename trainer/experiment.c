@@ -25,7 +25,7 @@
 #include "evaluate.h"
 #include "metrics.h"
 
-enum { MOST_SHOTS = 16, MOST_ROWS = 8, POSES = 4 };
+enum { MOST_SHOTS = 16, MOST_ROWS = 8, POSES = 4, MOST_REPEATS = 8, MOST_FOLDERS = MOST_SHOTS * MOST_REPEATS + 1 };
 static const char *const pose_names[POSES] = {"front", "side", "up", "down"};
 
 /* What one model of a table learns from. */
@@ -72,6 +72,8 @@ static const struct {
 typedef struct study {
   const char *film, *output, *synth, *test;
   int samples, each;       /* each: one-shot rows with every shot in turn */
+  int repeat;              /* how often an epoch beside renders holds each true frame */
+  const char *precision, *only;
   char *shots[MOST_SHOTS]; /* folders of the true shots, in the order in which they are given */
   int shot_count;
   char *test_folder;
@@ -115,6 +117,11 @@ static void choose_shots(study *s, const char *order) {
   free(list);
 }
 
+/* Whether a row is asked for and the film has as many shots. */
+static int is_wanted(const study *s, const recipe *r) {
+  return (s->only == NULL || strcmp(s->only, r->label) == 0) && (r->shots <= s->shot_count || r->shots == MOST_SHOTS);
+}
+
 static size_t count_frames(const study *s, char *const *folders, size_t count) {
   size_t frames = 0;
   for (size_t i = 0; i < count; i++) {
@@ -155,13 +162,16 @@ static char *model_path(const study *s, const recipe *r, int k) {
   return path;
 }
 
-/* What the k-th model of a row is trained with.  `folders` has room for MOST_SHOTS + 1. */
+/* What the k-th model of a row is trained with.  `folders` has room for MOST_FOLDERS. */
 static train_options train_as(const study *s, const recipe *r, int k, char **folders, const char *path) {
   train_options o = s->train;
-  size_t frames;
+  size_t frames, list_length = list_shots(s, r, k, folders);
   o.data = folders;
-  o.data_count = list_shots(s, r, k, folders);
-  if (r->synth) folders[o.data_count++] = (char *)s->synth;
+  o.data_count = list_length;
+  if (r->synth) {
+    for (size_t i = o.data_count; i < list_length * (size_t)s->repeat; i++) folders[o.data_count++] = folders[i - list_length];
+    folders[o.data_count++] = (char *)s->synth;
+  }
   o.output = path;
   o.part_scale = r->scale_aware;
   o.validation = s->test_folder;
@@ -187,10 +197,10 @@ static char *describe(const study *s, const recipe *r, const train_options *o) {
     h = rng_mix(h ^ bits);
   }
   return cli_format(
-      "experiment: %s; test %s; synth %s; backgrounds %s; net %s; %d samples in batches of %d, seed %d, schedule %d, "
-      "loss %d, augmentation %08x",
-      r->label, s->test, r->synth ? s->synth : "none", o->backgrounds ? o->backgrounds : "none", o->net, s->samples, o->batch,
-      o->seed, (int)o->schedule, (int)o->loss.kind, (unsigned)(h >> 32));
+      "experiment: %s; test %s; synth %s, true frames %d times; backgrounds %s; net %s; size %d, %s; %d samples in batches of "
+      "%d, seed %d, schedule %d, loss %d, augmentation %08x",
+      r->label, s->test, r->synth ? s->synth : "none", r->synth ? s->repeat : 1, o->backgrounds ? o->backgrounds : "none", o->net,
+      o->size, s->precision, s->samples, o->batch, o->seed, (int)o->schedule, (int)o->loss.kind, (unsigned)(h >> 32));
 }
 
 /* 1 if the model is there; ends the program if it was trained otherwise than it would be now. */
@@ -211,7 +221,7 @@ static int is_there(const char *path, const char *description) {
 
 /* Train what is not there yet.  Returns an exit status. */
 static int train_model(const study *s, const recipe *r, int k, const char *path) {
-  char *folders[MOST_SHOTS + 1];
+  char *folders[MOST_FOLDERS];
   train_options o = train_as(s, r, k, folders, path);
   char *description = describe(s, r, &o);
   int status = EXIT_DONE;
@@ -257,9 +267,9 @@ static void plan(const study *s, const recipe *rows) {
   printf("a step of %d samples takes %.2f s here\n\n| trained on | epochs | steps | minutes | model |\n|---|---|---|---|---|\n",
          s->train.batch, step);
   for (size_t i = 0; i < MOST_ROWS && rows[i].label != NULL; i++) {
-    if (rows[i].shots > s->shot_count && rows[i].shots != MOST_SHOTS) continue;
+    if (!is_wanted(s, &rows[i])) continue;
     for (int k = 0; k < count_models(s, &rows[i]); k++) {
-      char *folders[MOST_SHOTS + 1], *path = model_path(s, &rows[i], k);
+      char *folders[MOST_FOLDERS], *path = model_path(s, &rows[i], k);
       train_options o = train_as(s, &rows[i], k, folders, path);
       char *description = describe(s, &rows[i], &o);
       int done = is_there(path, description);
@@ -447,7 +457,9 @@ static cJSON *json_parts(const metrics *m) {
 }
 
 static int write_reports(const study *s, int number, const char *title, const row *rows, size_t count, char *message) {
-  char *base = cli_format("%s/experiment%d-%s-%s", s->output, number, s->train.name, s->test);
+  char *base = cli_format("%s/experiment%d-%s-%s%s%s", s->output, number, s->train.name, s->test, s->only ? "-" : "",
+                          s->only ? s->only : "");
+  for (char *p = base; s->only && (p = strchr(p, ' ')) != NULL;) *p = '-';
   char *table = cli_format("%s.md", base), *chart = cli_format("%s.png", base), *numbers = cli_format("%s.json", base);
   cJSON *root = cJSON_CreateObject(), *list = cJSON_AddArrayToObject(root, "rows");
   cJSON_AddStringToObject(root, "title", title);
@@ -493,7 +505,7 @@ int experiment_main(int argc, char **argv) {
   char message[MESSAGE_SIZE];
   int threads = 0, paper = 0, dry_run = 0;
   s.train = train_defaults();
-  s.samples = 60000;
+  s.samples = 60000, s.repeat = 3, s.precision = "fp32";
   s.train.name = NULL;
   augment_options *a = &s.train.augment;
   a->background = 0.5f, a->warp = 0.5f, a->perspective = 0.1f, a->motion = 0.15f, a->codec = 0.15f;
@@ -505,12 +517,15 @@ int experiment_main(int argc, char **argv) {
       {"--order", CLI_STRING, &order, "SHOTS",
        "which true shots, and in which order: shot2,shot0 (default: all others, by name)"},
       {"--each", CLI_FLAG, &s.each, NULL, "rows of one true shot: a model for each shot in turn, and their mean"},
+      {"--only", CLI_STRING, &s.only, "ROW", "of the table only the row of this name, as '4 shots'"},
       {"--dry-run", CLI_FLAG, &dry_run, NULL, "say what would be trained and how long it would take here, and stop"},
       {"--character", CLI_STRING, &character_path, "FILE", "template (default: FILM/character.json)"},
       {"--net", CLI_STRING, &s.train.net, "NET", "as of roto-train landmarks (default small)"},
       {"--paper", CLI_FLAG, &paper, NULL, "the paper's recipe: L1, Adam, rate 1e-3 and its schedule"},
       {"--name", CLI_STRING, &s.train.name, "TEXT", "what the files' names begin with (default: the network's)"},
       {"--samples", CLI_INTEGER, &s.samples, "N", "samples each model is trained on (default 60000)"},
+      {"--repeat", CLI_INTEGER, &s.repeat, "N", "how often an epoch beside renders holds each true frame (default 3)"},
+      {"--precision", CLI_STRING, &s.precision, "NAME", TRAIN_PRECISION_HELP},
       {"--batch", CLI_INTEGER, &s.train.batch, "N", "samples a step (default 32)"},
       {"--size", CLI_INTEGER, &s.train.size, "N", "side of the network's input in pixels (default: the configuration's)"},
       {"--seed", CLI_INTEGER, &s.train.seed, "N", "of weights, order and augmentation (default 1)"},
@@ -530,6 +545,7 @@ int experiment_main(int argc, char **argv) {
   if (number < 1 || number > 3) cli_usage(&command, "there are experiments 1, 2 and 3, found '%s'", argv[0]);
   if (s.output == NULL || s.test == NULL || s.synth == NULL) cli_usage(&command, "-o, --test and --synth are needed");
   if (s.samples < 1 || s.train.batch < 1) cli_usage(&command, "--samples and --batch must be at least 1");
+  if (s.repeat < 1 || s.repeat > MOST_REPEATS) cli_usage(&command, "--repeat must be 1 to %d", MOST_REPEATS);
   s.film = argv[1];
   s.train.character = character_path != NULL ? character_path : cli_format("%s/character.json", s.film);
   s.train.quiet = 0;
@@ -540,8 +556,14 @@ int experiment_main(int argc, char **argv) {
   if (dataset_load(s.test_folder, &s.ch, &s.ds, message) != 0) cli_fail(EXIT_INPUT, "%s", message);
   cli_make_folder(s.output);
   s.cp = compute_create(threads > 0 ? threads : cli_default_threads(), ROTO_ISA_AUTO);
+  train_precision(&command, s.cp, s.precision);
 
   const recipe *recipes = tables[number - 1].rows;
+  if (s.only != NULL) {
+    int found = 0;
+    for (size_t i = 0; i < MOST_ROWS && recipes[i].label != NULL; i++) found |= is_wanted(&s, &recipes[i]);
+    if (!found) cli_usage(&command, "--only: experiment %d has no row '%s' with these shots", number, s.only);
+  }
   row rows[MOST_ROWS];
   size_t count = 0;
   if (dry_run) plan(&s, recipes);
@@ -549,7 +571,7 @@ int experiment_main(int argc, char **argv) {
     row r = {0};
     r.recipe = recipes[i];
     r.models = count_models(&s, &r.recipe);
-    if (r.recipe.shots > s.shot_count && r.recipe.shots != MOST_SHOTS) continue; /* the film has fewer */
+    if (!is_wanted(&s, &r.recipe)) continue;
     snprintf(r.label, sizeof r.label, r.models > 1 ? "%s, mean of %d" : "%s", r.recipe.label, r.models);
     for (int k = 0; k < r.models; k++) {
       char *path = model_path(&s, &r.recipe, k);
