@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "../model_format/write.h"
 #include "rng.h"
 
 static uint64_t number(const unsigned char *at, size_t size) {
@@ -17,16 +18,15 @@ static uint32_t u32(const unsigned char *at) {
   return (uint32_t)number(at, 4);
 }
 
-static const unsigned char *chunk(const model_file *file, uint32_t name) {
-  const unsigned char *bytes = file->data, *entry = bytes + ROTO_HEADER_SIZE;
-  while (u32(entry + ROTO_ENTRY_NAME) != name) entry += ROTO_ENTRY_SIZE;
-  return bytes + number(entry + ROTO_ENTRY_OFFSET, 8);
+static const unsigned char *chunk(const model_file *file, uint32_t which) {
+  size_t length;
+  return roto_find_chunk((const unsigned char *)file->data, which, &length);
 }
 
 static uint32_t read_nodes(trunk *t) {
-  const unsigned char *list = chunk(&t->file, ROTO_CHUNK('N', 'E', 'T', 'W'));
-  const unsigned char *directory = chunk(&t->file, ROTO_CHUNK('T', 'D', 'I', 'R')) + ROTO_LIST_SIZE;
-  const unsigned char *data = chunk(&t->file, ROTO_CHUNK('D', 'A', 'T', 'A'));
+  const unsigned char *list = chunk(&t->file, ROTO_CHUNK_NETW);
+  const unsigned char *directory = chunk(&t->file, ROTO_CHUNK_TDIR) + ROTO_LIST_SIZE;
+  const unsigned char *data = chunk(&t->file, ROTO_CHUNK_DATA);
   uint32_t count = u32(list + ROTO_LIST_COUNT), epsilon;
   t->nodes = calloc(count, sizeof *t->nodes);
   t->needed = calloc(count, 1);
@@ -111,7 +111,7 @@ int trunk_build(trunk *t, network *net, uint32_t *x, char *message) {
 }
 
 uint32_t trunk_knots(const trunk *t, roto_knot *knots, uint32_t room) {
-  const unsigned char *list = chunk(&t->file, ROTO_CHUNK('C', 'A', 'L', 'B'));
+  const unsigned char *list = chunk(&t->file, ROTO_CHUNK_CALB);
   uint32_t count = u32(list + ROTO_LIST_COUNT), bits[2];
   for (uint32_t i = 0; i < count && i < room; i++) {
     for (size_t k = 0; k < 2; k++) bits[k] = u32(list + ROTO_LIST_SIZE + (size_t)i * ROTO_KNOT_SIZE + 4 * k);
