@@ -18,12 +18,13 @@
 #include "../tools/plot.h"
 #include "architectures.h"
 #include "checkpoint.h"
+#include "corrections.h"
 #include "evaluate.h"
 #include "export.h"
-#include "finetune.h"
 #include "looks.h"
 #include "metrics.h"
 #include "rng.h"
+#include "shape_transfer.h"
 #include "trunk.h"
 
 train_options train_defaults(void) {
@@ -299,7 +300,7 @@ static int make_model(run *r, unsigned char **bytes, size_t *size, char *message
   memcpy(e.mean, r->mean, sizeof r->mean);
   memcpy(e.scale, r->scale, sizeof r->scale);
   int status = export_model(&r->net, r->opt.averaged, &r->ch, &e, bytes, size, message);
-  if (status == 0 && r->o->finetune != NULL) status = finetune_keep_shapes(&r->trunk.file, bytes, size, message);
+  if (status == 0 && r->o->finetune != NULL) status = shapes_take_along(&r->trunk.file, bytes, size, message);
   free(picture);
   if (status == 0 && r->o->second != NULL) status = join_looks(r, bytes, size, message);
   return status;
@@ -430,7 +431,7 @@ static void load_fixed(run *r) {
   char message[MESSAGE_SIZE];
   dataset fixed;
   size_t corrected;
-  if (finetune_load(r->o->fixed, &r->ch, 0.3f, 0.15f, &fixed, &corrected, message) != 0) cli_fail(EXIT_INPUT, "%s", message);
+  if (corrections_load(r->o->fixed, &r->ch, 0.3f, 0.15f, &fixed, &corrected, message) != 0) cli_fail(EXIT_INPUT, "%s", message);
   if (dataset_cache(&fixed, for_each, r->cp, message) != 0) {
     for (size_t i = 0; i < fixed.issue_count && i < 20; i++) cli_error("%s: %s", fixed.issues[i].path, fixed.issues[i].reason);
     cli_fail(EXIT_INPUT, "%s", message);
