@@ -26,10 +26,22 @@ void cli_error(const char *format, ...) {
   va_end(args);
 }
 
+static char *scratch;
+static void remove_scratch(void) {
+  if (scratch != NULL) remove(scratch);
+}
+
+const char *cli_scratch_file(const char *path) {
+  if (scratch == NULL) atexit(remove_scratch);
+  free(scratch);
+  return scratch = cli_format("%s", path);
+}
+
 /* Without exit's handlers: what a process holds when it ends early is not a leak, and leak checkers run as such a handler. */
 static void end(int status) CLI_NORETURN;
 static void end(int status) {
   fflush(NULL);
+  remove_scratch();
   _exit(status);
 }
 

@@ -82,6 +82,9 @@ void cli_progress_start(cli_progress *progress, FILE *stream, const char *label,
 void cli_progress_show(cli_progress *progress, size_t done, const char *detail); /* detail: "loss 0.12", or NULL */
 void cli_progress_end(cli_progress *progress);
 
+/* A file that is gone when the process ends, in whatever way but SIGKILL; of several, the one named last.  Returns its name. */
+const char *cli_scratch_file(const char *path);
+
 /* mkdir -p; ends the process with EXIT_WRITE if files cannot be written into the folder afterwards. */
 void cli_make_folder(const char *path);
 

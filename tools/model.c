@@ -29,6 +29,7 @@ static void info_json(const roto_model *model) {
   cJSON_AddNumberToObject(root, "multiply_adds", (double)info->multiply_adds);
   cJSON_AddNumberToObject(root, "session_bytes", (double)info->session_size);
   cJSON_AddStringToObject(root, "isa", roto_isa_name(info->isa));
+  cJSON_AddNumberToObject(root, "second_look_crops", info->look_count);
   list = cJSON_AddArrayToObject(root, "parts");
   for (uint32_t i = 0; i < info->part_count; ++i) {
     roto_part part;
@@ -63,6 +64,9 @@ static void info_text(const roto_model *model, const char *path) {
          1e-6 * (double)info->multiply_adds);
   printf("  session      %.2f MiB, kernels %s%s\n", (double)info->session_size / (1 << 20), roto_isa_name(info->isa),
          info->has_ranges ? ", can run in int8" : "");
+  if (info->look_count > 0)
+    printf("  second look  %u crops, input %u x %u, %.1f M multiply-adds each\n", info->look_count, info->second->input_width,
+           info->second->input_height, 1e-6 * (double)info->second->multiply_adds);
   for (uint32_t i = 0; i < info->part_count; ++i) {
     roto_part part;
     unsigned count = 0;

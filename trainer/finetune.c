@@ -2,6 +2,7 @@
 
 #include "finetune.h"
 
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -59,7 +60,8 @@ static double measure(compute *cp, const char *path, const dataset *ds, int self
   if (selftest && roto_selftest(session, &difference) != ROTO_OK)
     cli_fail(EXIT_FAILED, "%s does not reproduce its self-test: largest difference %g", path, (double)difference);
   if (evaluate_model(cp, file.model, ds, NULL, 0, predicted, NULL, message) != 0) cli_fail(EXIT_FAILED, "%s", message);
-  double rmse = metrics_compute(&ch, ds, predicted, NULL).rmse_px;
+  metrics m = metrics_compute(&ch, ds, predicted, NULL);
+  double rmse = m.frames > 0 ? m.rmse_px : NAN;
   roto_session_free(session);
   character_free(&ch);
   model_close(&file);
@@ -71,10 +73,11 @@ static double measure(compute *cp, const char *path, const dataset *ds, int self
  * stands beside it under names of its own and is removed in the end. */
 static int adapt(compute *cp, train_options *o, const model_file *base) {
   const char *output = o->output, *model = o->finetune;
-  char *first = cli_format("%s.first.roto", output), *look = cli_format("%s.look.roto", output);
+  char *first = cli_format("%s.first.roto", output), *beside = cli_format("%s.look.roto", output);
   char message[MESSAGE_SIZE];
   look_plan plan;
   model_file second;
+  const char *look = cli_scratch_file(beside);
   int twice = take_look(base, look, &plan);
   o->augment.margin = roto_get_info(base->model)->crop_margin;
   if (twice) o->output = first;
@@ -93,13 +96,12 @@ static int adapt(compute *cp, train_options *o, const model_file *base) {
   }
   static const char *const endings[] = {"", ".csv", ".png"};
   for (int i = 0; i < 3 && status == EXIT_DONE && twice; i++) {
-    char *beside = cli_format("%s%s", first, endings[i]);
-    remove(beside);
-    free(beside);
+    char *path = cli_format("%s%s", first, endings[i]);
+    remove(path);
+    free(path);
   }
-  if (twice) remove(look);
   free(first);
-  free(look);
+  free(beside);
   return status;
 }
 
@@ -154,6 +156,8 @@ int finetune_main(int argc, char **argv) {
   double start = cli_seconds();
   compute *cp = compute_create(threads, ROTO_ISA_AUTO);
   double before = measure(cp, o.finetune, &fixed, 0);
+  if (isnan(before))
+    cli_fail(EXIT_INPUT, "%s: the picture of no corrected frame can be read, %s is one", o.fixed, fixed.frames[0].image_path);
   int status = adapt(cp, &o, &base);
   if (status == EXIT_DONE)
     printf("%s: RMSE on the %zu corrected frames %.2f -> %.2f px, after %.0f s\n", o.output, fixed.frame_count, before,
