@@ -131,7 +131,8 @@ typedef struct roto_session_options {
   roto_parallel parallel;
   void *memory; /* caller's block for the session, 64-byte aligned, roto_session_size() bytes; NULL: allocate */
   size_t memory_size;
-  int mirror;           /* 1: average with what is found in the mirrored crop: twice the time, less error (tests/RESULTS.md) */
+  int mirror; /* 1: average with what is found in the mirrored crop: twice the time, less error, and how far the two are apart
+               * goes into the expected error (tests/RESULTS.md); for characters whose landmarks have twins (roto_landmark.flip) */
   roto_profile profile; /* both functions or neither */
   float pixel_aspect;   /* width of a pixel of the frames over its height; 0: 1.  Anamorphic frames are sampled unsqueezed */
 } roto_session_options;

@@ -25,6 +25,7 @@
 #include "exec.c"
 #include "image.c"
 #include "shapes.c"
+#include "bezier.c" /* rotoi_sqrt */
 
 struct roto_model {
   rotoi_file file;
@@ -341,15 +342,23 @@ static float rotoi_expected_error(const rotoi_file *file, float spread) {
   return e0;
 }
 
-/* Landmark i as a network has found it, by the map of its look, on average over both looks where one was mirrored. */
-static void rotoi_add_point(const roto_model *model, const float map[6], float share, float side, const float *found,
-                            roto_point *point) {
+/* A landmark as a network has found it, by the map of its look. */
+static roto_point rotoi_found_point(const roto_model *model, const float map[6], float side, const float *found) {
   const roto_info *info = &model->info;
   float u = found[0] * (float)info->input_width, v = found[1] * (float)info->input_height;
-  point->x += share * (map[0] * u + map[1] * v + map[2]);
-  point->y += share * (map[3] * u + map[4] * v + map[5]);
-  point->error +=
-      share * side * rotoi_expected_error(&model->file, info->output_count == 3 * info->landmark_count ? found[2] : 0);
+  roto_point point = {map[0] * u + map[1] * v + map[2], map[3] * u + map[4] * v + map[5], 0, 0};
+  point.error = side * rotoi_expected_error(&model->file, info->output_count == 3 * info->landmark_count ? found[2] : 0);
+  return point;
+}
+
+/* The mean of two looks of which one was mirrored.  How far they are apart tells more of the error than how sure each is of itself:
+ * over eight shots of the demo's and the film's puppets its rank correlation with the error is 0.30 to 0.45, that of the heat map's
+ * width 0.00 to 0.23.  The shares were fitted there; the means stay those of the calibration. */
+static void rotoi_average(roto_point *point, const roto_point *mirrored) {
+  float dx = mirrored->x - point->x, dy = mirrored->y - point->y, own = 0.5f * (point->error + mirrored->error);
+  point->x += 0.5f * dx;
+  point->y += 0.5f * dy;
+  point->error = (float)rotoi_sqrt((double)(0.4f * own * own + 0.6f * (dx * dx + dy * dy)));
 }
 
 /* One look of `model` at the frame through `map` (output pixels to frame pixels). */
@@ -379,7 +388,6 @@ static void rotoi_look_at(roto_session *session, const roto_model *model, const 
   map[0] /= aspect;
   map[2] /= aspect;
   for (int mirrored = 0; mirrored <= !!session->mirror; ++mirrored) {
-    float share = session->mirror ? 0.5f : 1;
     if (mirrored) {
       map[2] += width / aspect;
       map[0] = -map[0];
@@ -390,8 +398,11 @@ static void rotoi_look_at(roto_session *session, const roto_model *model, const 
       if (look != ROTO_NONE && rotoi_read_look(file, i) != look) continue;
       roto_landmark landmark;
       rotoi_read_landmark(file, i, &landmark);
-      if (!mirrored) memset(&points[i], 0, sizeof points[i]);
-      rotoi_add_point(model, map, share, side, output + (size_t)floats * (mirrored ? landmark.flip : i), &points[i]);
+      roto_point found = rotoi_found_point(model, map, side, output + (size_t)floats * (mirrored ? landmark.flip : i));
+      if (mirrored)
+        rotoi_average(&points[i], &found);
+      else
+        points[i] = found;
     }
   }
   for (uint32_t i = 0; i < info->landmark_count; ++i)

@@ -39,6 +39,7 @@ typedef struct rotoi_belief {
 
 typedef struct rotoi_chain {
   double *weight, *link;         /* of frame t, of the link t to t + 1 */
+  double *surprise;              /* that frame t is, to all others */
   rotoi_belief *forward, *after; /* of frame t: from frames up to t, from t on */
 } rotoi_chain;
 
@@ -96,9 +97,10 @@ static double rotoi_surprise(rotoi_belief a, rotoi_belief b, double information)
   return rotoi_through(rotoi_through(a.information, b.information), information) * (dx * dx + dy * dy) / 2;
 }
 
-static void rotoi_weigh_fixed(const rotoi_chain *c, const roto_observation *z, size_t count, double weight) {
+/* The weights of detections, and of frames that are fixed. */
+static void rotoi_weigh(const rotoi_chain *c, const roto_observation *z, size_t count, double width, double fixed) {
   for (size_t t = 0; t < count; ++t)
-    if (z[t].fixed) c->weight[t] = weight;
+    c->weight[t] = z[t].fixed ? fixed : rotoi_weight((double)z[t].error) * rotoi_robust(c->surprise[t], width);
 }
 
 static void rotoi_smooth_all(const rotoi_chain *c, const roto_observation *z, const roto_link *links, size_t count,
@@ -107,19 +109,19 @@ static void rotoi_smooth_all(const rotoi_chain *c, const roto_observation *z, co
    * weight half is lost at 1.8 expected errors, 96 % at 5.7. */
   double width = 256;
   for (size_t t = 0; t < count; ++t) {
-    c->weight[t] = rotoi_weight((double)z[t].error);
+    c->surprise[t] = 0;
     c->link[t] = t + 1 < count ? rotoi_weight((double)links[t].error) : 0;
   }
   for (int round = 1; round < ROTOI_ROUNDS; ++round) {
-    rotoi_weigh_fixed(c, z, count, rotoi_fixed_weight);
+    rotoi_weigh(c, z, count, width, rotoi_fixed_weight);
     rotoi_filter(c, z, links, count);
     for (size_t t = 0; t < count; ++t) {
       rotoi_belief own = {rotoi_weight((double)z[t].error), (double)z[t].x, (double)z[t].y};
-      double surprise = rotoi_surprise(rotoi_others(c, links, count, t), own, 1e300);
-      c->weight[t] = own.information * rotoi_robust(surprise, width);
+      c->surprise[t] = rotoi_surprise(rotoi_others(c, links, count, t), own, 1e300);
     }
-    /* Links are judged by detections alone: where these are all wrong alike, an artist's correction must not break the chain. */
-    rotoi_weigh_fixed(c, z, count, 0);
+    /* Links are judged by detections alone: where these are all wrong alike, an artist's correction must not break the chain.  And
+     * by detections that are not given up as soon (8): the two frames of a held pose would yield to one wrong link. */
+    rotoi_weigh(c, z, count, width > 8 ? width : 8, 0);
     rotoi_filter(c, z, links, count);
     for (size_t t = 0; t + 1 < count; ++t) {
       double information = rotoi_weight((double)links[t].error);
@@ -129,7 +131,7 @@ static void rotoi_smooth_all(const rotoi_chain *c, const roto_observation *z, co
     }
     width = width > 8 ? width / 2 : 4;
   }
-  rotoi_weigh_fixed(c, z, count, rotoi_fixed_weight);
+  rotoi_weigh(c, z, count, width, rotoi_fixed_weight);
   rotoi_filter(c, z, links, count);
   for (size_t t = 0; t < count; ++t) {
     rotoi_belief own = {c->weight[t], (double)z[t].x, (double)z[t].y};
@@ -183,11 +185,11 @@ ROTO_API roto_status roto_smooth(const roto_observation *observations, const rot
     return ROTO_OK;
   }
   size_t bytes;
-  double *memory = rotoi_mul(count, 8 * sizeof(double), &bytes) ? (double *)rotoi_alloc(allocator, bytes) : NULL;
+  double *memory = rotoi_mul(count, 9 * sizeof(double), &bytes) ? (double *)rotoi_alloc(allocator, bytes) : NULL;
   if (!memory) return ROTO_ERR_MEMORY;
   memset(memory, 0, bytes);
-  rotoi_belief *beliefs = (rotoi_belief *)(void *)(memory + 2 * count);
-  rotoi_chain c = {memory, memory + count, beliefs, beliefs + count};
+  rotoi_belief *beliefs = (rotoi_belief *)(void *)(memory + 3 * count);
+  rotoi_chain c = {memory, memory + count, memory + 2 * count, beliefs, beliefs + count};
   rotoi_smooth_all(&c, observations, links, count, smoothed);
   rotoi_free(allocator, memory);
   return ROTO_OK;
