@@ -86,6 +86,19 @@ awk -v frame="\"frame\": $worst," 'index($0, "{\"frame\": ") {at = index($0, fra
 works '"suggestions"' "$roto" suggest worked.roto.json --top 1 --json
 next=$(sed 's/.*"suggestions":\[{"frame":\([0-9]*\),.*/\1/' out)
 compare "($next - $worst) ^ 2" '>=' 4 'distance of the next suggestion from the frame that was corrected'
+# The same 16 frames again and again: none is suggested twice, and those suggested are from all over the shot.
+awk -v times=20 'index($0, "{\"frame\": ") {on = 1} on && /^ *\]/ && !/\}/ {on = 0}
+  !on && !done {if (n) {for (k = 0; k < times; ++k) for (i = 1; i <= n; ++i) {
+    line = frames[i]
+    if (match(line, /"frame": [0-9]+/)) line = substr(line, 1, RSTART + 8) (16 * k + substr(line, RSTART + 9, RLENGTH - 9)) substr(line, RSTART + RLENGTH)
+    if (i == n && k + 1 < times) line = line ","
+    print line}
+    done = 1}}
+  on {frames[++n] = $0; next} {print}' first.roto.json >repeated.roto.json
+works '"suggestions"' "$roto" suggest repeated.roto.json --top 4 --json
+tr '{' '\n' <out | sed -n 's/^"frame":\([0-9]*\),.*/\1/p' >list
+compare "$(awk '{print int($1 % 16 / 2)}' list | sort -u | wc -l)" '==' "$(wc -l <list)" 'different poses among those suggested of a shot that repeats itself'
+compare "$(sort -n list | sed -n '$p') - $(sort -n list | head -n 1)" '>' 160 'frames between those suggested'
 works 'plot.png: 16 frames, 27 points' "$roto" plot first.roto.json -o plot.png
 if [ "$(head -c 4 plot.png | tail -c 3)" = PNG ]; then pass; else fail 'plot.png is not a PNG'; fi
 

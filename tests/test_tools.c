@@ -291,6 +291,7 @@ static void what_is_covered_is_hidden(void) {
     f->shapes[0].vertex_count = 5;
     f->shapes[0].vertices = (roto_vertex *)cli_alloc(5, sizeof(roto_vertex));
   }
+  doc.frames[3].points[4].error = 10; /* one that is far worse than all others changes nothing */
   doc.frames[7].shapes[0].origin = ORIGIN_ARTIST;
   doc.frames[2].shapes[0].hidden = 1; /* of an earlier run */
   CHECK(hidden_mark(&doc) == 4);

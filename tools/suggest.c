@@ -2,8 +2,9 @@
  *
  * A frame's score is the sum over the four signs of doubt (doubt.h) of how far its worst part stands out, in robust standard
  * deviations of the shot; the strongest is the reason.  Frames are then taken one by one, the worst first; each that is taken,
- * and each that an artist has worked on already, makes those near it in time, and those of a like pose, less worth a look: a
- * correction there helps here. */
+ * and each that an artist has worked on already, makes those near it in time, and those of a like pose, less worth a look, and
+ * those that look the same worth none: a correction there helps here.  Of frames that are as bad, the one farthest from all that
+ * were taken comes first, so that suggestions spread over a long shot. */
 
 #include <math.h>
 #include <stdlib.h>
@@ -14,10 +15,13 @@
 #include "doubt.h"
 #include "suggest.h"
 
-static const double reach = 8; /* frames that a correction helps */
+static const double reach = 8;     /* frames that a correction helps */
+static const double same = 0.003;  /* of the face's size: poses that differ by less are one */
+static const double as_bad = 0.97; /* times the worst */
 
 typedef struct candidate {
-  double score, strongest, value, usual, worth;
+  double score, strongest, value, usual, worth, far; /* far: frames to the nearest that was taken */
+  size_t frame;
   doubt_kind kind;
   size_t part;
 } candidate;
@@ -62,12 +66,32 @@ static double likeness(const document *doc, const doubts *d, double pose_unit, s
   size_t n = 2 * doc->point_count;
   double apart = (doc->frames[a].number - doc->frames[b].number) / reach, sum = 0;
   for (size_t k = 0; k < n; ++k) sum += pow(d->poses[a * n + k] - d->poses[b * n + k], 2);
-  double other = sum / (double)doc->point_count / (pose_unit * pose_unit);
-  return fmax(exp(-apart * apart / 2), 0.5 * exp(-other / 2));
+  sum /= (double)doc->point_count;
+  double like = fmax(0.5 * exp(-sum / (2 * pose_unit * pose_unit)), exp(-sum / (2 * pow(same * d->size, 2))));
+  return fmax(exp(-apart * apart / 2), like);
 }
 
 static void take(const document *doc, const doubts *d, double pose_unit, size_t taken, candidate *candidates) {
-  for (size_t t = 0; t < d->frame_count; ++t) candidates[t].worth *= 1 - likeness(doc, d, pose_unit, taken, t);
+  for (size_t t = 0; t < d->frame_count; ++t) {
+    candidate *c = &candidates[t];
+    c->worth *= 1 - likeness(doc, d, pose_unit, taken, t);
+    c->far = fmin(c->far, abs(doc->frames[t].number - doc->frames[taken].number));
+  }
+}
+
+/* The frame that is most worth a look; frame_count: none is. */
+static size_t find_best(const candidate *candidates, size_t count) {
+  double most = 0, far = -1;
+  size_t best = count;
+  for (size_t t = 0; t < count; ++t) most = fmax(most, candidates[t].score * candidates[t].worth);
+  for (size_t t = 0; t < count && most > 0.01; ++t)
+    if (candidates[t].score * candidates[t].worth > as_bad * most && candidates[t].far > far) best = t, far = candidates[t].far;
+  return best;
+}
+
+static int by_score(const void *a, const void *b) {
+  double x = ((const candidate *)a)->score, y = ((const candidate *)b)->score;
+  return (x < y) - (x > y);
 }
 
 static char *reason_text(const doubts *d, const candidate *c) {
@@ -90,24 +114,33 @@ cJSON *suggest_frames(const document *doc, int top) {
   qsort(usual, doc->frame_count, sizeof *usual, by_value);
   if (doc->frame_count) pose_unit = fmax(pose_unit, usual[doc->frame_count / 2] / 2);
   free(usual);
-  for (size_t t = 0; t < doc->frame_count; ++t) candidates[t].worth = 1;
+  /* Before any is taken, the middle of the shot is farthest from its ends. */
+  for (size_t t = 0; t < doc->frame_count; ++t) {
+    int number = doc->frames[t].number, first = doc->frames[0].number, last = doc->frames[doc->frame_count - 1].number;
+    candidates[t].worth = 1, candidates[t].frame = t, candidates[t].far = fmin(number - first, last - number);
+  }
   for (size_t t = 0; t < doc->frame_count; ++t) {
     int fixed = 0;
     for (size_t i = 0; i < doc->point_count; ++i) fixed |= doc->frames[t].points[i].origin == ORIGIN_ARTIST;
     if (fixed) take(doc, &d, pose_unit, t, candidates);
   }
 
+  candidate *chosen = (candidate *)cli_alloc(doc->frame_count + 1, sizeof *chosen);
+  size_t count = 0, best;
+  while (count < (size_t)top && count < doc->frame_count &&
+         (best = find_best(candidates, doc->frame_count)) < doc->frame_count) {
+    chosen[count] = candidates[best];
+    chosen[count++].score *= candidates[best].worth;
+    take(doc, &d, pose_unit, best, candidates);
+  }
+  qsort(chosen, count, sizeof *chosen, by_score);
   cJSON *list = cJSON_CreateArray();
-  for (int k = 0; k < top; ++k) {
-    size_t best = 0;
-    for (size_t t = 1; t < doc->frame_count; ++t)
-      if (candidates[t].score * candidates[t].worth > candidates[best].score * candidates[best].worth) best = t;
-    if (!doc->frame_count || !(candidates[best].score * candidates[best].worth > 0.01)) break;
-    const candidate *c = &candidates[best];
+  for (size_t k = 0; k < count; ++k) {
+    const candidate *c = &chosen[k];
     char *reason = reason_text(&d, c);
     cJSON *item = cJSON_CreateObject();
-    cJSON_AddNumberToObject(item, "frame", doc->frames[best].number);
-    cJSON_AddNumberToObject(item, "score", c->score * c->worth);
+    cJSON_AddNumberToObject(item, "frame", doc->frames[c->frame].number);
+    cJSON_AddNumberToObject(item, "score", c->score);
     cJSON_AddStringToObject(item, "sign", names[c->kind]);
     cJSON_AddStringToObject(item, "part", d.parts[c->part]);
     cJSON_AddNumberToObject(item, "value_px", c->value);
@@ -115,8 +148,8 @@ cJSON *suggest_frames(const document *doc, int top) {
     cJSON_AddStringToObject(item, "reason", reason);
     cJSON_AddItemToArray(list, item);
     free(reason);
-    take(doc, &d, pose_unit, best, candidates);
   }
+  free(chosen);
   free(candidates);
   doubts_free(&d);
   return list;
