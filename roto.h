@@ -7459,7 +7459,8 @@ static void rotoi_smooth_all(const rotoi_chain *c, const roto_observation *z, co
   }
 }
 
-/* Only the past counts: a Kalman filter whose surprise, at each detection, decides between the flow and the detection. */
+/* Only the past counts: a Kalman filter whose surprise, at each detection, decides between the flow and the detection, for the
+ * detection unless it is beyond belief. */
 static void rotoi_smooth_causal(const roto_observation *z, const roto_link *links, size_t count, roto_smoothed *out) {
   double x = 0, y = 0, information = 0;
   for (size_t t = 0; t < count; ++t) {
@@ -7469,8 +7470,10 @@ static void rotoi_smooth_causal(const roto_observation *z, const roto_link *link
       information = rotoi_through(information, rotoi_weight((double)links[t - 1].error));
     }
     double dx = (double)z[t].x - x, dy = (double)z[t].y - y, surprise = rotoi_through(information, w) * (dx * dx + dy * dy) / 2;
-    if (surprise > 9 && information < w) information *= rotoi_robust(surprise, 4);       /* the flow missed a jump */
-    if (surprise > 9 && information >= w && !z[t].fixed) w *= rotoi_robust(surprise, 4); /* the detection is wrong */
+    if (surprise > 25 && information >= w && !z[t].fixed)
+      w *= rotoi_robust(surprise, 4); /* the detection is wrong */
+    else
+      information *= rotoi_robust(surprise, 4); /* the flow missed a jump */
     double sum = information + w;
     if (sum > 0) {
       x += w / sum * dx, y += w / sum * dy;

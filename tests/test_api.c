@@ -694,16 +694,16 @@ static roto_session *session_of(const roto_model *model, float aspect) {
 
 /* valid/looks.roto is valid/shapes.roto with a second look: what it finds is put together here from the two networks' own
  * answers, as SPEC.md says. */
-static void second_look_joins(float aspect) {
-  enum { W = 60, H = 40, N = 6 };
+static void second_look_joins(float aspect, uint32_t width, uint32_t height, roto_rect crop) {
+  enum { N = 6 };
   static const uint32_t looks[N] = {0, 0, 1, 0, ROTO_NONE, 0};
-  static unsigned char pixels[W * H * 3];
-  unsigned char *bytes, *once_bytes;
+  const size_t values = (size_t)width * height * 3;
+  unsigned char *bytes, *once_bytes, *pixels = (unsigned char *)malloc(values);
   size_t size, once_size, length;
-  roto_image frame = {pixels, W, H, 3, ROTO_PIXEL_U8, ROTO_TRANSFER_SRGB, 0};
-  const roto_rect crop = {10, 5, 30, 25};
+  roto_image frame = {pixels, width, height, 3, ROTO_PIXEL_U8, ROTO_TRANSFER_SRGB, 0};
   roto_point found[N], first[N], again[N];
-  for (size_t i = 0; i < sizeof pixels; ++i) pixels[i] = (unsigned char)(i * 2654435761u >> 13);
+  if (!CHECK(pixels != NULL)) return;
+  for (size_t i = 0; i < values; ++i) pixels[i] = (unsigned char)(i * 2654435761u >> 13);
   roto_model *model = open_example("model_format/valid/looks.roto", &bytes, &size), *second = NULL;
   roto_model *once = open_example("model_format/valid/shapes.roto", &once_bytes, &once_size);
   const unsigned char *chunk = roto_find_chunk(bytes, ROTO_CHUNK_LOOK, &length);
@@ -752,6 +752,7 @@ static void second_look_joins(float aspect) {
   roto_close(second);
   free(bytes);
   free(once_bytes);
+  free(pixels);
 }
 
 int main(void) {
@@ -769,7 +770,9 @@ int main(void) {
   crop_map_covers_the_rectangle();
   landmarks_are_where_they_were_drawn();
   mirror_averages_two_looks();
-  second_look_joins(1);
-  second_look_joins(2);
+  const roto_rect small = {10, 5, 30, 25}, large = {700, 300, 900, 900};
+  second_look_joins(1, 60, 40, small);
+  second_look_joins(2, 60, 40, small);
+  second_look_joins(1, 2348, 1566, large); /* the frame is not reduced before either look */
   return check_end("api");
 }

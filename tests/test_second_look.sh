@@ -22,6 +22,13 @@ runs 0 'nme_percent' "$train" eval --model twice.roto --data film --json
 if [ "$before" != "$(cat out)" ]; then pass; else fail 'the second look changes nothing'; fi
 runs 0 . "$roto" run film/shot0 --model twice.roto --crops film/shot0/crop.json -o shot.roto.json
 
+# Frames of the size that cameras have: the second look is at the frame itself, not at what the first saw of it.
+runs 0 . "$train" demo -o large --frames 2 --size 2348x1566 --seed 71
+runs 0 '2 frames, 27 points' "$roto" run large --model twice.roto --crops large/crop.json --smooth full -o large.roto.json
+runs 0 '2 frames, 27 points' "$roto" run large --model once.roto --crops large/crop.json --smooth full -o large_once.roto.json
+if cmp -s large.roto.json large_once.roto.json; then fail 'the second look changes nothing in large frames'; else pass; fi
+runs 0 'rmse_px' "$roto" eval large.roto.json --truth large --json
+
 # A frame that an artist mended adapts both looks; what was needed on the way is gone afterwards, and when it goes wrong.
 awk 'index($0, "{\"frame\": ") {mended = /"frame": 1,/} {if (!mended) sub(/"origin": "artist"/, "\"origin\": \"predicted\""); print}' \
   film/shot0/truth.roto.json >fixed.roto.json
