@@ -1,10 +1,12 @@
 /* See hidden.h.
  *
- * Behind a hand a network is not sure of itself, and what it finds in the mirrored crop is elsewhere: both make the expected error
- * large (roto_session_options.mirror).  One point says little and a whole shape much.  On the rendered film (shots 0 to 3, seen in
- * training, and 4, left out) the limit here hides no shape that is in sight, and 16 of the 35 that are not; 1.5 times the median
- * finds 17 and hides 14 eyes that blink.  Without a mirrored look errors end at the last knot of the model's calibration (SPEC.md,
- * CALB); points up there are those that are not known.  Errors are measured by the crop that was searched, as the network does. */
+ * Behind a hand a network is not sure of itself, and what it finds in the mirrored crop is elsewhere: both make the expected
+ * error large (roto_session_options.mirror).  One point says little and a whole shape much.  On four shots of the demo's
+ * puppet and five of the rendered film's (0 to 3 seen in training) the limit here hides no shape that is in sight, and 11 of
+ * the 35 that are not; at 1.7 times the median it is 16, and a brow of the demo that is seen from its end; at 1.5 it is 17,
+ * and 31 others, most of them eyes that blink.  Without a mirrored look errors end at the last knot of the model's
+ * calibration (SPEC.md, CALB); points up there are those that are not known.  Errors are measured by the crop that was
+ * searched, as the network does. */
 
 #include "hidden.h"
 
@@ -15,7 +17,7 @@
 #include "cli.h"
 
 enum { LEAST_LANDMARKS = 3, REACH = 2 /* frames each way that have a say */ };
-static const double unknown = 1.7, /* times the median error */
+static const double unknown = 1.8, /* times the median error */
     upper_end = 0.98,              /* of the largest error, where that is less */
     unusual = 1.3;                 /* times the median: a model that knows no better anywhere tells nothing */
 
