@@ -23,7 +23,6 @@ void finetune_defaults(train_options *o) {
   o->augment.rotation = 15;
   o->augment.scale = 0.1f;
   o->augment.shift = 0.05f;
-  o->augment.flip = 0;
 }
 
 static uint32_t u32(const unsigned char *b) {
