@@ -225,8 +225,8 @@ static double fit_whole(const motion *m, size_t n, double pixel, double (*whole)
 
 /* Points move with what is near them: to the whole's way at each point comes what the points around it deviate from it, without
  * those that go ways of their own.  `spread` receives how far the points around are from that.  (An affine map of the points around
- * was no better, nor were the first 4 to 20 principal components of the shot's own poses: what a network gets wrong looks like a
- * pose.) */
+ * was no better.  Keeping of the smoothed poses 10 to 14 of the shot's own principal components took 1 to 3 % of the jitter: what a
+ * network gets wrong looks like a pose.) */
 static void fit_near(const motion *m, size_t n, double pixel, double usual, double (*whole)[2], double (*near)[2],
                      double *spread) {
   double middle[2], size = half_width(m, n, pixel, middle);
