@@ -2,11 +2,12 @@
  *
  * Behind a hand a network is not sure of itself, and what it finds in the mirrored crop is elsewhere: both make the expected
  * error large (roto_session_options.mirror).  One point says little and a whole shape much.  On four shots of the demo's
- * puppet and five of the rendered film's (0 to 3 seen in training) the limit here hides no shape that is in sight, and 11 of
- * the 35 that are not; at 1.7 times the median it is 16, and a brow of the demo that is seen from its end; at 1.5 it is 17,
- * and 31 others, most of them eyes that blink.  Without a mirrored look errors end at the last knot of the model's
+ * puppet and five of the rendered film's (0 to 3 seen in training) the limit here hides no eye or brow that is in sight, and
+ * 11 of the 35 that are not; at 1.7 times the median it is 16, and a brow of the demo that is seen from its end; at 1.5 it is
+ * 17, and 31 others, most of them eyes that blink.  Without a mirrored look errors end at the last knot of the model's
  * calibration (SPEC.md, CALB); points up there are those that are not known.  Errors are measured by the crop that was
- * searched, as the network does. */
+ * searched, as the network does.
+ */
 
 #include "hidden.h"
 
