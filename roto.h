@@ -1078,6 +1078,18 @@ ROTO_API int roto_has_precision(roto_precision precision) {
 #endif
 }
 
+/* Lookup of bytes in two registers, AVX512-VBMI: not on all machines with dot products of bytes. */
+static int rotoi_has_byte_tables(void) {
+#ifdef ROTOI_X86_LOW
+  uint32_t eax, ebx, ecx, edx;
+  if (roto_best_isa() < ROTO_ISA_AVX512) return 0;
+  __cpuid_count(7, 0, eax, ebx, ecx, edx);
+  return (int)(ecx >> 1 & 1);
+#else
+  return 0;
+#endif
+}
+
 ROTO_API const char *roto_precision_name(roto_precision precision) {
   switch (precision) {
     case ROTO_PRECISION_FP32:
@@ -1206,6 +1218,13 @@ typedef struct rotoi_kernels {
  * float32: the residual, the activation, the pooled sums.  Lanes past the last channel hold anything finite: unlike in float32
  * values a product may read up to three of them, against weights of zero. */
 
+/* How a swish falls short of a ramp, which is the same on both sides of zero: act(x) = max(x, 0) - fall(|x|).  In steps of the
+ * stored bytes: fall[i] is 2^bits times what is missing where 2^bits |x| >> step is i.  0 <= bits <= 6, 0 <= step <= 7. */
+typedef struct rotoi_fall {
+  unsigned char fall[256];
+  int32_t bits, step;
+} rotoi_fall;
+
 /* As rotoi_gemm, with k counted in words of 32 bits: pairs of bfloat16, or four bytes (a of 0..255, b of -127..127):
  *     c[i][j] = act( sum * factor[j] + bias[j] + add[i][j] )
  * b: panels of rotoi_pack_words.  factor is for bytes alone; bias may be NULL for bfloat16; add may be NULL, or c itself if both are
@@ -1220,16 +1239,26 @@ typedef struct rotoi_low_gemm {
   rotoi_code add_code, c_code;
   size_t add_stride, c_stride; /* elements from row to row */
   int act;
+  const rotoi_fall *curve; /* of act and c_code where both are known to the planner, or NULL: bytes alone, and slower without */
 } rotoi_low_gemm;
 
-/* As rotoi_depthwise, whose `in` and `out` are not used, on stored values; weights and bias are float32, and a byte counts as
- * q - zero: its scale belongs to the weights. */
+/* As rotoi_depthwise, whose `in` and `out` are not used, on stored values.  Either weights and bias are float32, and a byte counts
+ * as q - zero: its scale belongs to the weights.  Or, for kernels 3x3 and 5x5 of stride 1 and 2 (rotoi_has_words), `words` stands
+ * for shape.w: a column of the kernel in words of bfloat16 or bytes (rotoi_pack_columns).  Then bytes count as they are, and
+ * factor and bias belong to their sums as in rotoi_low_gemm; factor is NULL for bfloat16. */
 typedef struct rotoi_low_depthwise {
   rotoi_depthwise shape;
   const void *in;
   void *out;
   rotoi_code in_code, out_code;
+  const void *words, *outside; /* outside: cs elements that stand for zero */
+  const float *factor;
+  const rotoi_fall *curve; /* as in rotoi_low_gemm */
 } rotoi_low_depthwise;
+
+static inline int rotoi_has_words(size_t kh, size_t kw, size_t stride) {
+  return kh == kw && (kw == 3 || kw == 5) && (stride == 1 || stride == 2);
+}
 
 typedef struct rotoi_low_pool {
   rotoi_pool shape;
@@ -1365,6 +1394,34 @@ rotoi_inline float rotoi_act_scalar(float x, int act) {
     default:                        \
       CALL(ROTO_ACT_NONE);          \
   }
+
+static inline int rotoi_has_curve(int act) {
+  return act == ROTO_ACT_SWISH || act == ROTO_ACT_HARD_SWISH;
+}
+
+/* The curve (kernels.c) of a swish whose result is stored as `code` says.  As many bits as the deepest fall between results that
+ * fit a byte leaves room for; steps as wide as need be for the last entry to be below a quarter of a byte's step, or to lie where
+ * either sign has left the bytes. */
+static inline void rotoi_make_curve(int act, rotoi_code code, rotoi_fall *curve) {
+  float deepest = 0, unit;
+  for (float x = 0; x < 1.6f; x += 1.0f / 64) { /* swish is lowest at -1.28, hard swish at -1.5 */
+    const float fall = -rotoi_act_scalar(-x, act) * code.inverse;
+    if (fall > deepest) deepest = fall;
+    if (fall >= code.zero && x * code.inverse - fall >= 255 - code.zero) break;
+  }
+  curve->bits = 6, curve->step = 0;
+  while (curve->bits > 0 && deepest * (float)(1 << curve->bits) > 255) --curve->bits;
+  unit = (float)(1 << curve->bits) * code.inverse;
+  for (; curve->step < 7; ++curve->step) {
+    const float x = (float)(255 << curve->step) / unit, fall = -rotoi_act_scalar(-x, act) * code.inverse;
+    if (fall < 0.25f || (fall >= code.zero && x * code.inverse - fall >= 255 - code.zero)) break;
+  }
+  for (int i = 0; i < 256; ++i) {
+    const float x = ((float)(i << curve->step) + 0.5f * (float)((1 << curve->step) - 1)) / unit;
+    const float fall = 0.5f - rotoi_act_scalar(-x, act) * unit;
+    curve->fall[i] = (unsigned char)(fall < 255 ? fall : 255);
+  }
+}
 
 rotoi_inline void rotoi_gemm_rows_scalar(const rotoi_gemm *g, const size_t m) {
   for (size_t j0 = 0; j0 < ROTOI_LANES; j0 += 8) {
@@ -2277,45 +2334,89 @@ static const rotoi_kernels rotoi_kernels_avx512 = {ROTO_ISA_AVX512,
  *
  * gemm       the loop nest of kernels_avx512.c, whose step over one float becomes a step over one word of 32 bits: two bfloat16 or
  *            four bytes a lane, twice or four times the products at the same number of instructions and loads.  The sums of a
- *            tile go to a buffer in L1, from where one pass adds the residual, activates, rounds and stores them.
- * depthwise  that of kernels_avx512.c: elements become floats when they are loaded, once a row of the kernel.  The sums of a
- *            chunk of channels go to a buffer in L1 and through the same pass.
+ *            tile go to a buffer in L1, from where the last pass activates, rounds and stores them.
+ * depthwise  for y, tile of 8 x: for c by 16: for rows of the kernel by two (bfloat16) or four (bytes): load w[kw]; for each column of
+ *            the input: gather these rows into a word a lane; acc[i] += word * w[kx] wherever i * stride + kx is that column.
+ *            8 accumulators + 5 w + 1 word; a column of 3x3 in bytes takes five instructions to gather and three to multiply where
+ *            float32 takes nine and nine.  A row or column outside is read from a pixel of zeros.  Other kernels run in float32.
+ * last pass  from 32-bit sums.  To bytes (rotoi_finish_bytes): times factor plus bias is the result in steps times 2^bits, which
+ *            fits a word; from there on 32 values an instruction.  A swish is a ramp less what a table of 256 bytes says for |x|
+ *            (rotoi_fall), looked up 64 at a time: 9 instructions a vector.  To bfloat16: a parabola chosen among 32 by two-register
+ *            permutes, 10 instructions.  To float32, and what is rare: the exponential below.
  *
- * bfloat16 are rounded to the nearest, halves away from zero: one addition and a shift, where rounding halves to even needs three
- * instructions more or a machine with AVX512-BF16.  Bytes are rounded to the nearest, halves to even, and saturate.
+ * The exponential swish is x / (1 + 2^t), t = -x log2 e: 2^t by a cubic on what t is above a whole number, fitted by us for least
+ * relative error, 7.6e-5, and scaled by the instruction that exists for it, which also takes care of overflow; the quotient by the
+ * reciprocal to 14 bits.  bfloat16 and bytes are rounded to the nearest, halves to even; bytes saturate.
  *
- * The fast swish is x / (1 + 2^t), t = -x log2 e: 2^t by a cubic on what t is above a whole number, fitted by us for least
- * relative error, 7.6e-5 (a square where bytes are the result, 1.8e-3), and scaled by the instruction that exists for it, which
- * also takes care of overflow; the quotient by the reciprocal to 14 bits.  Half a unit in the last place of a bfloat16 is 4e-3.
- *
- * Measured inside networks on one core of a Zen 4 EPYC (peaks: bf16 228 GFLOP/s, bytes 405 GOP/s), gcc 12 -O2, the last pass
- * included: 1x1 convolutions of EfficientNet-B5 at 224x224 180 GFLOP/s in bf16 (79 %) and 305 in bytes (75 %), of B0 156 and 242;
- * depthwise 56 and 51 in B0, 55 and 52 in B5.
- * What limits, by the count of instructions: a vector of the last pass with swish takes 14 of them in bytes, as many as the products
- * of 14 words; scaling by squeeze-excite on the way in takes another 8.
+ * Figures inside networks stand in tests/RESULTS.md.
+ * What limits, by the count of instructions: a 512-bit one occupies a pipe for two cycles, so four pipes begin at most two a cycle,
+ * and products, multiplications and two-register permutes share two of them.  The last pass with swish takes 7.0 cycles a vector to
+ * bfloat16 and 6.2 to bytes (both by the exponential: 9.5), as long as the products of 7 words.
  * Tried and lost: the compiler's intrinsic for products of bytes (half the speed under gcc 12, see rotoi_dot_u8; in bfloat16 it made
- * no difference); the cubic where bytes are the result, with pooled sums added up whether asked for or not (3 % of B0). */
+ * no difference).  Swish to bfloat16 by 16 parabolas of |x| with one-register permutes (two instructions more: 7.2 cycles), by a
+ * table of powers 2^(i/16) and one multiply-add (no fewer instructions).  In the pass to bytes: rounding by a multiplication
+ * instead of addition and shift, |x| from the ramp (6.4 and 6.5 cycles).  Fields of the pass's argument read inside the loop: bytes
+ * are written through pointers that may point anywhere, so each was read again for each vector (2 cycles). */
 
 #ifndef ROTOI_KERNELS_LOW
 #define ROTOI_KERNELS_LOW
 
 #ifdef ROTOI_X86_LOW
 
-rotoi_inline ROTOI_AVX512 __m512 rotoi_act_low(__m512 x, const int act, const rotoi_type to) {
+rotoi_inline ROTOI_AVX512 __m512 rotoi_act_low(__m512 x, const int act) {
   if (act != ROTO_ACT_SWISH) return rotoi_act_avx512(x, act);
   const __m512 one = _mm512_set1_ps(1), t = _mm512_mul_ps(x, _mm512_set1_ps(-ROTOI_LOG2E));
   const __m512 rest = _mm512_maskz_reduce_ps(0xffff, t, 1);
-  __m512 power;
-  if (to == ROTOI_U8) {
-    power = _mm512_fmadd_ps(rest, _mm512_set1_ps(0.3369319f), _mm512_set1_ps(0.6578744f));
-    power = _mm512_fmadd_ps(power, rest, _mm512_set1_ps(1.001701f));
-  } else {
-    power = _mm512_fmadd_ps(rest, _mm512_set1_ps(0.0779890f), _mm512_set1_ps(0.2261177f));
-    power = _mm512_fmadd_ps(power, rest, _mm512_set1_ps(0.6958162f));
-    power = _mm512_fmadd_ps(power, rest, _mm512_set1_ps(0.9999260f));
-  }
+  __m512 power = _mm512_fmadd_ps(rest, _mm512_set1_ps(0.0779890f), _mm512_set1_ps(0.2261177f));
+  power = _mm512_fmadd_ps(power, rest, _mm512_set1_ps(0.6958162f));
+  power = _mm512_fmadd_ps(power, rest, _mm512_set1_ps(0.9999260f));
   power = _mm512_maskz_scalef_ps(0xffff, power, t);
   return _mm512_mul_ps(x, _mm512_maskz_rcp14_ps(0xffff, _mm512_add_ps(power, one)));
+}
+
+/* swish(x) by parabolas a + x (b + x c) about each half from -9 to 6, fitted by us for least error, and x - 0.006 from 6.25 on. */
+static const float rotoi_swish_a[32] = {
+    -0.04890827f, -0.06271557f, -0.08614553f, -0.1169035f,  -0.1564423f, -0.2059614f,  -0.2659394f,
+    -0.3353907f,  -0.4107954f,  -0.4847577f,  -0.5447503f,  -0.5729933f, -0.5492555f,  -0.4602652f,
+    -0.3147654f,  -0.1555464f,  -0.0430968f,  -0.00299786f, 0,           -0.00299786f, -0.0430968f,
+    -0.1555464f,  -0.3147654f,  -0.4602652f,  -0.5492555f,  -0.5729933f, -0.5447503f,  -0.4847577f,
+    -0.4107954f,  -0.3353907f,  -0.2659394f,  -0.006f};
+static const float rotoi_swish_b[32] = {
+    -0.009639409f, -0.01281567f, -0.01850606f, -0.0264586f, -0.03738697f, -0.05208811f, -0.07131842f, -0.09551982f,
+    -0.1242895f,   -0.1554551f,  -0.1836442f,  -0.1985114f, -0.1834009f,  -0.1176932f,  0.01316436f,  0.1967271f,
+    0.3769648f,    0.4812861f,   0.5f,         0.5187139f,  0.6230352f,   0.8032729f,   0.9868356f,   1.117693f,
+    1.183401f,     1.198511f,    1.183644f,    1.155455f,   1.12429f,     1.09552f,     1.071318f,    1};
+static const float rotoi_swish_c[32] = {
+    -0.000480951f, -0.0006636222f, -0.001009152f, -0.001523231f, -0.002278445f, -0.003369677f, -0.004911297f, -0.007019962f,
+    -0.009764657f, -0.01304847f,   -0.01636074f,  -0.01831759f,  -0.0159142f,   -0.003779033f, 0.02567008f,   0.07866298f,
+    0.151121f,     0.219536f,      0.2489273f,    0.219536f,     0.151121f,     0.07866298f,   0.02567008f,   -0.003779033f,
+    -0.0159142f,   -0.01831759f,   -0.01636074f,  -0.01304847f,  -0.009764657f, -0.007019962f, -0.004911297f, 0};
+
+rotoi_inline ROTOI_AVX512 __m512 rotoi_choose_low(const float *table, __m512i index) {
+  return _mm512_permutex2var_ps(_mm512_loadu_ps(table), index, _mm512_loadu_ps(table + 16));
+}
+
+/* Where bfloat16 are the result.  A float of 1.5 * 2^23 and more holds a whole number in its low bits, of which the tables take
+ * five. */
+rotoi_inline ROTOI_AVX512 __m512 rotoi_act_bf16(__m512 x, const int act) {
+  if (act != ROTO_ACT_SWISH) return rotoi_act_avx512(x, act);
+  x = rotoi_max_avx512(_mm512_set1_ps(-9), x);
+  __m512i i = _mm512_castps_si512(_mm512_fmadd_ps(x, _mm512_set1_ps(2), _mm512_set1_ps(12582912 + 18)));
+  i = _mm512_maskz_min_epi32(0xffff, i, _mm512_set1_epi32(0x4b400000 + 31));
+  const __m512 y = _mm512_fmadd_ps(x, rotoi_choose_low(rotoi_swish_c, i), rotoi_choose_low(rotoi_swish_b, i));
+  return _mm512_fmadd_ps(x, y, rotoi_choose_low(rotoi_swish_a, i));
+}
+
+/* Instructions by name, where the function's target does not hold them: whoever calls it knows that the machine has them.
+ * 64 of the 128 bytes of two tables (AVX512-VBMI); rounding to bfloat16, halves to even (AVX512-BF16). */
+rotoi_inline ROTOI_AVX512 __m512i rotoi_choose_bytes(__m512i a, __m512i b, __m512i index) {
+  __asm__("vpermi2b %2, %1, %0" : "+v"(index) : "v"(a), "v"(b));
+  return index;
+}
+rotoi_inline ROTOI_AVX512 __m512i rotoi_round_bf16(__m512 low, __m512 high) {
+  __m512i y;
+  __asm__("vcvtne2ps2bf16 %1, %2, %0" : "=v"(y) : "v"(low), "v"(high));
+  return y;
 }
 
 /* Sixteen elements as the numbers they stand for. */
@@ -2341,39 +2442,152 @@ rotoi_inline ROTOI_AVX512 void rotoi_put_low(void *p, size_t i, __m512 x, const 
   }
 }
 
-/* The last pass over rows of 16 * vectors sums: to = act(from + add), and the sums of each column as in rotoi_finish_avx512. */
+/* The last pass over rows of 16 * vectors sums, float32 or, with factors, int32 that stand for from * factor + bias of their
+ * column: to = act(from + add), and the sums of each column as in rotoi_finish_avx512. */
 typedef struct rotoi_low_finish {
-  const float *from;
+  void *from; /* overwritten */
+  const float *factor, *bias;
   const void *add; /* or NULL */
   void *to;
   size_t from_stride, add_stride, to_stride, rows, vectors;
   const rotoi_code *add_code, *to_code;
-  float *sums; /* or NULL */
+  const rotoi_fall *curve; /* or NULL */
+  float *sums;             /* or NULL */
 } rotoi_low_finish;
 
-rotoi_inline ROTOI_AVX512 void rotoi_low_finish_each(const rotoi_low_finish *f, const int act, const rotoi_type type,
-                                                     const int summed, const int added) {
-  const rotoi_code code = *f->to_code;
-  for (size_t v = 0; v < f->vectors; ++v) {
-    __m512 sum = summed ? _mm512_loadu_ps(f->sums + 16 * v) : _mm512_setzero_ps();
-    for (size_t i = 0; i < f->rows; ++i) {
-      __m512 x = _mm512_loadu_ps(f->from + i * f->from_stride + 16 * v);
-      if (added) x = _mm512_add_ps(x, rotoi_get_low(f->add, i * f->add_stride + 16 * v, f->add_code));
-      x = rotoi_act_low(x, act, type);
-      rotoi_put_low(f->to, i * f->to_stride + 16 * v, x, &code, type);
-      if (summed) sum = _mm512_add_ps(sum, x);
+/* Two vectors of a row as 32 words: 2^bits times the result, or what comes before the curve. */
+rotoi_inline ROTOI_AVX512 __m512i rotoi_finish_words(const int32_t *from, size_t second, const __m512 *factor,
+                                                     const __m512 *bias) {
+  const __m512 a = _mm512_maskz_cvtepi32_ps(0xffff, _mm512_loadu_si512(from));
+  const __m512 b = _mm512_maskz_cvtepi32_ps(0xffff, _mm512_loadu_si512(from + second));
+  return _mm512_packs_epi32(_mm512_maskz_cvtps_epi32(0xffff, _mm512_fmadd_ps(a, factor[0], bias[0])),
+                            _mm512_maskz_cvtps_epi32(0xffff, _mm512_fmadd_ps(b, factor[1], bias[1])));
+}
+
+/* int32 to bytes, two vectors of two rows at a time.  Packing leaves each four columns of the one vector beside four of the
+ * other, lane by lane, which unpacking undoes. */
+rotoi_inline ROTOI_AVX512 void rotoi_finish_bytes_each(const rotoi_low_finish *given, int act, const int curved,
+                                                       const int summed) {
+  const rotoi_low_finish f = *given; /* bytes are written: what they might change would be read again each time */
+  const rotoi_code code = *f.to_code;
+  const rotoi_fall *curve = f.curve;
+  const __m512i none = _mm512_setzero_si512();
+  const __m512i order = _mm512_setr_epi32(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15);
+  const __m512i zero = _mm512_set1_epi16((short)code.zero), most = _mm512_set1_epi16(255);
+  __m512i fall[4], low = _mm512_set1_epi16(act == ROTO_ACT_NONE ? -32768 : (short)code.zero), high = most;
+  const __m128i step = _mm_cvtsi32_si128(curved ? curve->step : 0);
+  const __m128i bits = _mm_cvtsi32_si128(curved ? curve->bits : 0);
+  const __m512i half = _mm512_set1_epi16((short)(curved ? (2 * (int)code.zero + 1) << curve->bits >> 1 : 0));
+  const __m512 unit = _mm512_set1_ps(code.inverse * (float)(curved ? 1 << curve->bits : 1));
+  const __m512 start = _mm512_set1_ps(curved ? 0 : code.zero);
+  if (act == ROTO_ACT_RELU6 && 6 * code.inverse + code.zero < 255)
+    high = _mm512_set1_epi16((short)_mm_cvtss_si32(_mm_set_ss(6 * code.inverse + code.zero)));
+  for (int i = 0; curved && i < 4; ++i) fall[i] = _mm512_loadu_si512(curve->fall + 64 * i);
+  for (size_t v = 0; v < f.vectors; v += 2) {
+    const size_t second = v + 1 < f.vectors ? 16 : 0;
+    __m512 factor[2], bias[2];
+    __m512i sum = none;
+    for (int i = 0; i < 2; ++i) {
+      factor[i] = _mm512_mul_ps(_mm512_loadu_ps(f.factor + 16 * v + (i ? second : 0)), unit);
+      bias[i] = _mm512_fmadd_ps(_mm512_loadu_ps(f.bias + 16 * v + (i ? second : 0)), unit, start);
     }
-    if (summed) _mm512_storeu_ps(f->sums + 16 * v, sum);
+    for (size_t i = 0; i < f.rows; i += 2) {
+      const size_t more = i + 1 < f.rows;
+      const int32_t *from = (const int32_t *)f.from + i * f.from_stride + 16 * v;
+      unsigned char *to = (unsigned char *)f.to + i * f.to_stride + 16 * v;
+      __m512i x = rotoi_finish_words(from, second, factor, bias);
+      __m512i y = rotoi_finish_words(from + more * f.from_stride, second, factor, bias);
+      if (curved) {
+        const __m512i index =
+            _mm512_packus_epi16(_mm512_srl_epi16(_mm512_abs_epi16(x), step), _mm512_srl_epi16(_mm512_abs_epi16(y), step));
+        const __m512i less = _mm512_mask_blend_epi8(_mm512_movepi8_mask(index), rotoi_choose_bytes(fall[0], fall[1], index),
+                                                    rotoi_choose_bytes(fall[2], fall[3], index));
+        x = _mm512_sub_epi16(_mm512_max_epi16(x, none), _mm512_unpacklo_epi8(less, none));
+        y = _mm512_sub_epi16(_mm512_max_epi16(y, none), _mm512_unpackhi_epi8(less, none));
+        x = _mm512_sra_epi16(_mm512_adds_epi16(x, half), bits);
+        y = _mm512_sra_epi16(_mm512_adds_epi16(y, half), bits);
+      } else {
+        x = _mm512_min_epi16(_mm512_max_epi16(x, low), high);
+        y = _mm512_min_epi16(_mm512_max_epi16(y, low), high);
+      }
+      if (summed) {
+        x = _mm512_min_epi16(_mm512_max_epi16(x, none), most);
+        y = _mm512_min_epi16(_mm512_max_epi16(y, none), most);
+        sum = _mm512_add_epi16(sum, _mm512_sub_epi16(x, zero));
+        if (more) sum = _mm512_add_epi16(sum, _mm512_sub_epi16(y, zero));
+      }
+      const __m512i bytes = _mm512_maskz_permutexvar_epi32(0xffff, order, _mm512_packus_epi16(x, y));
+      const __m256i first = _mm512_maskz_extracti64x4_epi64(0xf, bytes, 0),
+                    last = _mm512_maskz_extracti64x4_epi64(0xf, bytes, 1);
+      if (second) {
+        _mm256_storeu_si256((__m256i *)(void *)to, first);
+        if (more) _mm256_storeu_si256((__m256i *)(void *)(to + f.to_stride), last);
+      } else {
+        _mm_storeu_si128((__m128i *)(void *)to, _mm256_castsi256_si128(first));
+        if (more) _mm_storeu_si128((__m128i *)(void *)(to + f.to_stride), _mm256_castsi256_si128(last));
+      }
+    }
+    if (summed) {
+      const __m512i sign = _mm512_srai_epi16(sum, 15);
+      for (int i = 0; i < 2; ++i) {
+        float *to = f.sums + 16 * v + (i ? second : 0);
+        const __m512i part = i ? _mm512_unpackhi_epi16(sum, sign) : _mm512_unpacklo_epi16(sum, sign);
+        if (i && !second) break;
+        _mm512_storeu_ps(
+            to, _mm512_fmadd_ps(_mm512_maskz_cvtepi32_ps(0xffff, part), _mm512_set1_ps(code.scale), _mm512_loadu_ps(to)));
+      }
+    }
+  }
+}
+
+rotoi_noinline ROTOI_AVX512 void rotoi_finish_bytes(const rotoi_low_finish *f, int act) {
+  if (f->curve && f->sums) {
+    rotoi_finish_bytes_each(f, act, 1, 1);
+  } else if (f->curve) {
+    rotoi_finish_bytes_each(f, act, 1, 0);
+  } else if (f->sums) {
+    rotoi_finish_bytes_each(f, act, 0, 1);
+  } else {
+    rotoi_finish_bytes_each(f, act, 0, 0);
+  }
+}
+
+/* Two vectors at a time, which make one of bfloat16. */
+rotoi_inline ROTOI_AVX512 void rotoi_low_finish_each(const rotoi_low_finish *given, const int act, const rotoi_type type,
+                                                     const int summed) {
+  const rotoi_low_finish f = *given;
+  for (size_t v = 0; v < f.vectors; v += 2) {
+    const size_t second = f.vectors - v < 2 ? 0 : 16;
+    __m512 sum = _mm512_setzero_ps(), more = sum;
+    if (summed) sum = _mm512_loadu_ps(f.sums + 16 * v), more = _mm512_loadu_ps(f.sums + 16 * v + second);
+    for (size_t i = 0; i < f.rows; ++i) {
+      const float *from = (const float *)f.from + i * f.from_stride + 16 * v;
+      const size_t to = i * f.to_stride + 16 * v;
+      __m512 x = _mm512_loadu_ps(from), y = _mm512_loadu_ps(from + second);
+      if (type == ROTOI_BF16) {
+        x = rotoi_act_bf16(x, act), y = rotoi_act_bf16(y, act);
+        const __m512i both = rotoi_round_bf16(x, y);
+        if (second) {
+          _mm512_storeu_si512((uint16_t *)f.to + to, both);
+        } else {
+          _mm256_storeu_si256((__m256i *)(void *)((uint16_t *)f.to + to), _mm512_maskz_extracti64x4_epi64(0xf, both, 0));
+        }
+      } else {
+        x = rotoi_act_low(x, act), y = rotoi_act_low(y, act);
+        _mm512_storeu_ps((float *)f.to + to, x);
+        _mm512_storeu_ps((float *)f.to + to + second, y);
+      }
+      if (summed) sum = _mm512_add_ps(sum, x), more = _mm512_add_ps(more, y);
+    }
+    if (summed) _mm512_storeu_ps(f.sums + 16 * v, sum), _mm512_storeu_ps(f.sums + 16 * v + second, more);
   }
 }
 
 rotoi_inline ROTOI_AVX512 void rotoi_low_finish_rows(const rotoi_low_finish *f, const int act, const rotoi_type type) {
-  if (f->add) {
-    rotoi_low_finish_each(f, act, type, 0, 1); /* of a product: nothing asks for its sums */
-  } else if (f->sums) {
-    rotoi_low_finish_each(f, act, type, 1, 0);
+  if (f->sums) {
+    rotoi_low_finish_each(f, act, type, 1);
   } else {
-    rotoi_low_finish_each(f, act, type, 0, 0);
+    rotoi_low_finish_each(f, act, type, 0);
   }
 }
 
@@ -2389,20 +2603,47 @@ rotoi_noinline ROTOI_AVX512 void rotoi_low_finish_bf16(const rotoi_low_finish *f
 #undef ROTOI_CALL
 }
 
-rotoi_noinline ROTOI_AVX512 void rotoi_low_finish_u8(const rotoi_low_finish *f, int act) {
-#define ROTOI_CALL(constant) rotoi_low_finish_rows(f, constant, ROTOI_U8)
-  ROTOI_ACT_SWITCH(act, ROTOI_CALL)
-#undef ROTOI_CALL
+/* Sums to float32 and with what is added, in place. */
+rotoi_noinline ROTOI_AVX512 void rotoi_finish_floats(const rotoi_low_finish *given) {
+  const rotoi_low_finish f = *given;
+  const rotoi_code code = *f.add_code;
+  for (size_t v = 0; v < f.vectors; ++v) {
+    __m512 factor = _mm512_setzero_ps(), bias = factor;
+    if (f.factor) factor = _mm512_loadu_ps(f.factor + 16 * v), bias = _mm512_loadu_ps(f.bias + 16 * v);
+    for (size_t i = 0; i < f.rows; ++i) {
+      float *at = (float *)f.from + i * f.from_stride + 16 * v;
+      __m512 x = _mm512_loadu_ps(at);
+      if (f.factor) x = _mm512_fmadd_ps(_mm512_maskz_cvtepi32_ps(0xffff, _mm512_castps_si512(x)), factor, bias);
+      if (f.add) x = _mm512_add_ps(x, rotoi_get_low(f.add, i * f.add_stride + 16 * v, &code));
+      _mm512_storeu_ps(at, x);
+    }
+  }
+}
+
+rotoi_noinline ROTOI_AVX512 void rotoi_finish_quantize(const rotoi_low_finish *given) {
+  const rotoi_low_finish f = *given;
+  const rotoi_code code = *f.to_code;
+  for (size_t i = 0; i < f.rows; ++i) {
+    for (size_t c = 0; c < 16 * f.vectors; c += 16)
+      rotoi_put_low(f.to, i * f.to_stride + c, _mm512_loadu_ps((const float *)f.from + i * f.from_stride + c), &code, ROTOI_U8);
+  }
 }
 
 static void rotoi_low_finish_all(const rotoi_low_finish *f, int act) {
-  if (f->to_code->type == ROTOI_F32) {
-    rotoi_low_finish_f32(f, act);
-  } else if (f->to_code->type == ROTOI_BF16) {
-    rotoi_low_finish_bf16(f, act);
-  } else {
-    rotoi_low_finish_u8(f, act);
+  const rotoi_type type = f->to_code->type;
+  if (f->factor && type == ROTOI_U8 && !f->add && (f->curve || act <= ROTO_ACT_RELU6)) {
+    rotoi_finish_bytes(f, act);
+    return;
   }
+  if (f->factor || f->add) rotoi_finish_floats(f);
+  if (type == ROTOI_BF16) {
+    rotoi_low_finish_bf16(f, act);
+    return;
+  }
+  rotoi_low_finish plain = *f;
+  if (type == ROTOI_U8) plain.to = f->from, plain.to_stride = f->from_stride;
+  rotoi_low_finish_f32(&plain, act);
+  if (type == ROTOI_U8) rotoi_finish_quantize(f);
 }
 
 /* ---- gemm ---- */
@@ -2411,15 +2652,15 @@ enum { ROTOI_LOW_MR = 14, ROTOI_LOW_NR = 32 };
 
 /* acc += x * b, two bfloat16 or four bytes a lane.  Through the compiler's intrinsics gcc 12 keeps accumulators in memory
  * as well, and loads b again for each product of bytes: half the speed there. */
-rotoi_inline ROTOI_AVX512_BF16 void rotoi_dot_bf16(__m512 *acc, __m512i x, __m512i b) {
+rotoi_inline ROTOI_AVX512 void rotoi_dot_bf16(__m512 *acc, __m512i x, __m512i b) {
   __asm__("vdpbf16ps %2, %1, %0" : "+v"(*acc) : "v"(x), "v"(b));
 }
-rotoi_inline ROTOI_AVX512_VNNI void rotoi_dot_u8(__m512i *acc, __m512i x, __m512i b) {
+rotoi_inline ROTOI_AVX512 void rotoi_dot_u8(__m512i *acc, __m512i x, __m512i b) {
   __asm__("vpdpbusd %2, %1, %0" : "+v"(*acc) : "v"(x), "v"(b));
 }
 
 /* The sums of a tile, [m][16 * nv]. */
-rotoi_inline ROTOI_AVX512_BF16 void rotoi_sums_bf16(const rotoi_low_gemm *g, float *out, const size_t m, const size_t nv) {
+rotoi_inline ROTOI_AVX512 void rotoi_sums_bf16(const rotoi_low_gemm *g, float *out, const size_t m, const size_t nv) {
   const __m512 zero = _mm512_setzero_ps(), bias0 = g->bias ? _mm512_loadu_ps(g->bias) : zero;
   const __m512 bias1 = g->bias && nv > 1 ? _mm512_loadu_ps(g->bias + 16) : zero;
   __m512 acc0[ROTOI_LOW_MR], acc1[ROTOI_LOW_MR];
@@ -2447,7 +2688,7 @@ rotoi_inline ROTOI_AVX512_BF16 void rotoi_sums_bf16(const rotoi_low_gemm *g, flo
   }
 }
 
-rotoi_inline ROTOI_AVX512_VNNI void rotoi_sums_u8(const rotoi_low_gemm *g, float *out, const size_t m, const size_t nv) {
+rotoi_inline ROTOI_AVX512 void rotoi_sums_u8(const rotoi_low_gemm *g, float *out, const size_t m, const size_t nv) {
   __m512i acc0[ROTOI_LOW_MR], acc1[ROTOI_LOW_MR];
   ROTOI_UNROLL
   for (size_t i = 0; i < m; ++i) acc0[i] = acc1[i] = _mm512_setzero_si512();
@@ -2466,20 +2707,17 @@ rotoi_inline ROTOI_AVX512_VNNI void rotoi_sums_u8(const rotoi_low_gemm *g, float
       }
     }
   }
-  const __m512 factor0 = _mm512_loadu_ps(g->factor), bias0 = _mm512_loadu_ps(g->bias);
-  const __m512 factor1 = nv > 1 ? _mm512_loadu_ps(g->factor + 16) : factor0,
-               bias1 = nv > 1 ? _mm512_loadu_ps(g->bias + 16) : bias0;
   ROTOI_UNROLL
   for (size_t i = 0; i < m; ++i) {
-    _mm512_storeu_ps(out + i * 16 * nv, _mm512_fmadd_ps(_mm512_maskz_cvtepi32_ps(0xffff, acc0[i]), factor0, bias0));
-    if (nv > 1)
-      _mm512_storeu_ps(out + i * 16 * nv + 16, _mm512_fmadd_ps(_mm512_maskz_cvtepi32_ps(0xffff, acc1[i]), factor1, bias1));
+    _mm512_storeu_si512(out + i * 16 * nv, acc0[i]);
+    if (nv > 1) _mm512_storeu_si512(out + i * 16 * nv + 16, acc1[i]);
   }
 }
 
-static void rotoi_finish_low_gemm(const rotoi_low_gemm *g, const float *sums) {
+static void rotoi_finish_low_gemm(const rotoi_low_gemm *g, void *sums) {
   rotoi_low_finish f;
   f.from = sums, f.from_stride = 16 * g->nv;
+  f.factor = g->factor, f.bias = g->bias, f.curve = g->curve;
   f.add = g->add, f.add_stride = g->add_stride, f.add_code = &g->add_code;
   f.to = g->c, f.to_stride = g->c_stride, f.to_code = &g->c_code;
   f.rows = g->m, f.vectors = g->nv;
@@ -2515,13 +2753,13 @@ static void rotoi_finish_low_gemm(const rotoi_low_gemm *g, const float *sums) {
       ROTO_ASSERT(0);     \
   }
 
-static ROTOI_AVX512_BF16 void rotoi_gemm_14x32_bf16(const rotoi_low_gemm *g) {
+static ROTOI_AVX512 void rotoi_gemm_14x32_bf16(const rotoi_low_gemm *g) {
   float buffer[ROTOI_LOW_MR * ROTOI_LOW_NR];
   ROTOI_TILES(rotoi_sums_bf16)
   rotoi_finish_low_gemm(g, buffer);
 }
 
-static ROTOI_AVX512_VNNI void rotoi_gemm_14x32_u8(const rotoi_low_gemm *g) {
+static ROTOI_AVX512 void rotoi_gemm_14x32_u8(const rotoi_low_gemm *g) {
   float buffer[ROTOI_LOW_MR * ROTOI_LOW_NR];
   ROTOI_TILES(rotoi_sums_u8)
   rotoi_finish_low_gemm(g, buffer);
@@ -2531,11 +2769,12 @@ static ROTOI_AVX512_VNNI void rotoi_gemm_14x32_u8(const rotoi_low_gemm *g) {
 
 /* ---- depthwise ---- */
 
-static void rotoi_finish_low_depthwise(const rotoi_low_depthwise *d, const float *sums, size_t n, size_t place, size_t c0,
+static void rotoi_finish_low_depthwise(const rotoi_low_depthwise *d, float *sums, size_t n, size_t place, size_t c0,
                                        size_t c1) {
   rotoi_low_finish f;
   f.from = sums, f.from_stride = ROTOI_DEPTHWISE_CHUNK;
-  f.add = NULL, f.add_stride = 0, f.add_code = NULL;
+  f.factor = d->factor ? d->factor + c0 : NULL, f.bias = d->factor ? d->shape.bias + c0 : NULL, f.curve = d->curve;
+  f.add = NULL, f.add_stride = 0, f.add_code = &d->in_code;
   f.to = (unsigned char *)d->out + (place + c0) * rotoi_type_size(d->out_code.type);
   f.to_stride = d->shape.cs, f.to_code = &d->out_code;
   f.rows = n, f.vectors = (c1 - c0) / 16;
@@ -2543,15 +2782,88 @@ static void rotoi_finish_low_depthwise(const rotoi_low_depthwise *d, const float
   rotoi_low_finish_all(&f, d->shape.act);
 }
 
+/* Words of what `count` rows of the kernel meet in 16 channels: that of the first in the lowest part, and so on; anything in a
+ * part without a row, whose weights are zero. */
+rotoi_inline ROTOI_AVX512 __m512i rotoi_low_column(const unsigned char *const *row, const size_t *inside, size_t place,
+                                                   size_t at, const size_t count, const rotoi_type type) {
+  const __m512i rows = _mm512_setr_epi32(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15);
+  const __m512i bytes =
+      _mm512_maskz_broadcast_i32x4(0xffff, _mm_setr_epi8(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15));
+  const __m512i halves = _mm512_add_epi32(
+      _mm512_set1_epi32(0x100000),
+      _mm512_mullo_epi32(_mm512_set1_epi32(0x10001), _mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15)));
+  const unsigned char *p[4];
+  ROTOI_UNROLL
+  for (size_t i = 0; i < count; ++i) p[i] = row[i] + (place & inside[i]) + at;
+  if (type == ROTOI_BF16) {
+    const __m256i first = _mm256_loadu_si256((const __m256i *)(const void *)p[0]);
+    if (count == 1) return _mm512_maskz_cvtepu16_epi32(0xffff, first);
+    const __m256i second = _mm256_loadu_si256((const __m256i *)(const void *)p[1]);
+    return _mm512_maskz_permutexvar_epi16(0xffffffff, halves,
+                                          _mm512_maskz_inserti64x4(0xff, _mm512_castsi256_si512(first), second, 1));
+  }
+  const __m128i top = _mm_loadu_si128((const __m128i *)(const void *)p[0]);
+  if (count == 1) return _mm512_maskz_cvtepu8_epi32(0xffff, top);
+  __m512i v = _mm512_castsi128_si512(top);
+  ROTOI_UNROLL
+  for (size_t i = 1; i < count; ++i)
+    v = _mm512_mask_broadcast_i32x4(v, (__mmask16)(0xf << 4 * i), _mm_loadu_si128((const __m128i *)(const void *)p[i]));
+  return _mm512_shuffle_epi8(_mm512_maskz_permutexvar_epi32(0xffff, rows, v), bytes);
+}
+
+/* Outputs x .. x + tile of row y, as many as there are. */
 rotoi_inline ROTOI_AVX512 void rotoi_low_depthwise_tile(const rotoi_low_depthwise *d, size_t y, size_t x, const size_t tile,
                                                         const size_t kw, const size_t stride, const rotoi_type type) {
   const rotoi_depthwise *s = &d->shape;
+  const size_t span = (tile - 1) * stride + kw, size = rotoi_type_size(type), per = 4 / size;
+  const __m512i outside = _mm512_set1_epi32(type == ROTOI_U8 ? (int)d->in_code.zero * 0x01010101 : 0);
   float sums[8 * ROTOI_DEPTHWISE_CHUNK];
+  const unsigned char *row[5];
+  size_t inside[5]; /* all ones, or zero where a row is outside */
   rotoi_depthwise_window at;
-  rotoi_depthwise_find(s, y, x, tile, (tile - 1) * stride + kw, &at);
+  rotoi_depthwise_find(s, y, x, tile, span, &at);
+  for (size_t ky = 0; ky < kw; ++ky) {
+    const size_t iy = y * stride + ky - s->pad_top; /* wraps above the picture */
+    inside[ky] = iy < s->h ? ~(size_t)0 : 0;
+    row[ky] = iy < s->h ? (const unsigned char *)d->in + iy * s->w_in * s->cs * size : (const unsigned char *)d->outside;
+  }
   for (size_t c0 = s->c0, c1; c0 < s->c1; c0 = c1) {
     c1 = s->c1 - c0 < ROTOI_DEPTHWISE_CHUNK ? s->c1 : c0 + ROTOI_DEPTHWISE_CHUNK;
-    rotoi_depthwise_sums_avx512(s, d->in, d->in_code.zero, &at, c0, c1, sums, ROTOI_DEPTHWISE_CHUNK, tile, kw, stride, type);
+    for (size_t c = c0; c < c1; c += 16) {
+      const unsigned char *w = (const unsigned char *)d->words + 4 * c;
+      const __m512 bias = type == ROTOI_BF16 && s->bias ? _mm512_loadu_ps(s->bias + c) : _mm512_setzero_ps();
+      __m512 acc[8];
+      ROTOI_UNROLL
+      for (size_t i = 0; i < tile; ++i) acc[i] = bias;
+      ROTOI_UNROLL
+      for (size_t ky = 0; ky < kw; ky += per, w += 4 * kw * s->cs) {
+        __m512i weight[5];
+        ROTOI_UNROLL
+        for (size_t kx = 0; kx < kw; ++kx) weight[kx] = _mm512_loadu_si512(w + 4 * kx * s->cs);
+        ROTOI_UNROLL
+        for (size_t j = 0; j < span; ++j) {
+          __m512i pixel = outside;
+          if (at.column[j] != ROTOI_OUTSIDE)
+            pixel = rotoi_low_column(row + ky, inside + ky, at.column[j] * size, c * size, kw - ky < per ? kw - ky : per, type);
+          ROTOI_UNROLL
+          for (size_t kx = 0; kx < kw; ++kx) {
+            const size_t i = (j - kx) / stride;
+            if (!(j >= kx && i * stride == j - kx && i < tile)) continue;
+            if (type == ROTOI_BF16) {
+              rotoi_dot_bf16(&acc[i], pixel, weight[kx]);
+            } else {
+              __m512i sum = _mm512_castps_si512(acc[i]);
+              rotoi_dot_u8(&sum, pixel, weight[kx]);
+              acc[i] = _mm512_castsi512_ps(sum);
+            }
+          }
+        }
+      }
+      ROTOI_UNROLL
+      for (size_t i = 0; i < tile; ++i) {
+        if (i < at.n) _mm512_storeu_ps(sums + i * ROTOI_DEPTHWISE_CHUNK + c - c0, acc[i]);
+      }
+    }
     rotoi_finish_low_depthwise(d, sums, at.n, (y * s->ow + x) * s->cs, c0, c1);
   }
 }
@@ -2559,12 +2871,9 @@ rotoi_inline ROTOI_AVX512 void rotoi_low_depthwise_tile(const rotoi_low_depthwis
 rotoi_inline ROTOI_AVX512 void rotoi_low_depthwise_rows(const rotoi_low_depthwise *d, const size_t kw, const size_t stride,
                                                         const rotoi_type type) {
   const rotoi_depthwise *s = &d->shape;
+  enum { TILE = 8 };
   for (size_t y = s->y0; y < s->y1; ++y) {
-    if (s->ow % 7 == 0) {
-      for (size_t x = 0; x < s->ow; x += 7) rotoi_low_depthwise_tile(d, y, x, 7, kw, stride, type);
-    } else {
-      for (size_t x = 0; x < s->ow; x += 8) rotoi_low_depthwise_tile(d, y, x, 8, kw, stride, type);
-    }
+    for (size_t x = 0; x < s->ow; x += TILE) rotoi_low_depthwise_tile(d, y, x, TILE, kw, stride, type);
   }
 }
 
@@ -2596,16 +2905,16 @@ rotoi_inline ROTOI_AVX512 void rotoi_low_depthwise_any(const rotoi_low_depthwise
 }
 
 rotoi_inline ROTOI_AVX512 void rotoi_low_depthwise_each(const rotoi_low_depthwise *d, const rotoi_type type) {
-  if (d->shape.kw == 3 && d->shape.stride == 1) {
-    rotoi_low_depthwise_rows(d, 3, 1, type);
-  } else if (d->shape.kw == 3 && d->shape.stride == 2) {
-    rotoi_low_depthwise_rows(d, 3, 2, type);
-  } else if (d->shape.kw == 5 && d->shape.stride == 1) {
-    rotoi_low_depthwise_rows(d, 5, 1, type);
-  } else if (d->shape.kw == 5 && d->shape.stride == 2) {
-    rotoi_low_depthwise_rows(d, 5, 2, type);
-  } else {
+  if (!d->words) {
     rotoi_low_depthwise_any(d, type);
+  } else if (d->shape.kw == 3 && d->shape.stride == 1) {
+    rotoi_low_depthwise_rows(d, 3, 1, type);
+  } else if (d->shape.kw == 3) {
+    rotoi_low_depthwise_rows(d, 3, 2, type);
+  } else if (d->shape.stride == 1) {
+    rotoi_low_depthwise_rows(d, 5, 1, type);
+  } else {
+    rotoi_low_depthwise_rows(d, 5, 2, type);
   }
 }
 
@@ -2669,7 +2978,7 @@ rotoi_inline ROTOI_AVX512 void rotoi_add_act_low(const void *a, const rotoi_code
   for (size_t i = 0; i < n; i += 16) {
     __m512 x = rotoi_get_low(a, i, a_code);
     if (b) x = _mm512_add_ps(x, rotoi_get_low(b, i, b_code));
-    rotoi_low_put_any(out, i, rotoi_act_low(x, act, ROTOI_F32), out_code);
+    rotoi_low_put_any(out, i, rotoi_act_low(x, act), out_code);
   }
 }
 
@@ -2685,13 +2994,45 @@ rotoi_inline ROTOI_AVX512 void rotoi_scale_act_low(const void *a, const rotoi_co
   for (size_t p = 0; p < pixels; ++p) {
     for (size_t c = 0; c < cs; c += 16) {
       const __m512 x = _mm512_mul_ps(rotoi_get_low(a, p * cs + c, a_code), _mm512_loadu_ps(s + c));
-      rotoi_low_put_any(out, p * cs + c, rotoi_act_low(x, act, ROTOI_F32), out_code);
+      rotoi_low_put_any(out, p * cs + c, rotoi_act_low(x, act), out_code);
     }
   }
 }
 
+/* Bytes to bytes in words: (q - zero) 2^e, times a factor of which 2^-e is below one, rounded by the multiplication.  0 if a factor
+ * is too large for that. */
+static ROTOI_AVX512 int rotoi_scale_bytes(const unsigned char *a, const rotoi_code *a_code, const float *s, size_t pixels,
+                                          size_t cs, unsigned char *out, const rotoi_code *out_code) {
+  const float unit = a_code->scale * out_code->inverse;
+  __m512 most = _mm512_setzero_ps();
+  for (size_t c = 0; c < cs; c += 16)
+    most = rotoi_max_avx512(most, _mm512_maskz_andnot_ps(0xffff, _mm512_set1_ps(-0.0f), _mm512_loadu_ps(s + c)));
+  float lanes[ROTOI_LANES], largest = 0;
+  int e = 0;
+  _mm512_storeu_ps(lanes, most);
+  for (size_t i = 0; i < ROTOI_LANES; ++i) largest = lanes[i] * unit > largest ? lanes[i] * unit : largest;
+  for (; e < 7 && largest >= 0.999f; ++e) largest *= 0.5f;
+  if (!(largest < 0.999f)) return 0;
+  const __m256i from = _mm256_set1_epi16((short)a_code->zero), to = _mm256_set1_epi16((short)out_code->zero);
+  const __m128i shift = _mm_cvtsi32_si128(e);
+  for (size_t c = 0; c < cs; c += 16) {
+    const __m512 factor = _mm512_mul_ps(_mm512_loadu_ps(s + c), _mm512_set1_ps(unit * (float)(1 << (15 - e))));
+    const __m256i f = _mm512_maskz_cvtsepi32_epi16(0xffff, _mm512_maskz_cvtps_epi32(0xffff, factor));
+    for (size_t i = c; i < pixels * cs; i += cs) {
+      __m256i x = _mm256_cvtepu8_epi16(_mm_loadu_si128((const __m128i *)(const void *)(a + i)));
+      x = _mm256_mulhrs_epi16(_mm256_sll_epi16(_mm256_sub_epi16(x, from), shift), f);
+      x = _mm256_max_epi16(_mm256_add_epi16(x, to), _mm256_setzero_si256());
+      _mm_storeu_si128((__m128i *)(void *)(out + i), _mm256_maskz_cvtusepi16_epi8(0xffff, x));
+    }
+  }
+  return 1;
+}
+
 static ROTOI_AVX512 void rotoi_scale_low(const void *a, rotoi_code a_code, const float *s, size_t pixels, size_t cs, int act,
                                          void *out, rotoi_code out_code) {
+  if (a_code.type == ROTOI_U8 && out_code.type == ROTOI_U8 && act == ROTO_ACT_NONE &&
+      rotoi_scale_bytes((const unsigned char *)a, &a_code, s, pixels, cs, (unsigned char *)out, &out_code))
+    return;
 #define ROTOI_CALL(constant) rotoi_scale_act_low(a, &a_code, s, pixels, cs, constant, out, &out_code)
   ROTOI_ACT_SWITCH(act, ROTOI_CALL)
 #undef ROTOI_CALL
@@ -2784,28 +3125,37 @@ static inline size_t rotoi_panel_vectors(size_t panel, size_t columns, size_t nr
   return left >= nr ? nr / ROTOI_LANES : (left + ROTOI_LANES - 1) / ROTOI_LANES;
 }
 
-/* One panel, to its place in `out`, the start of the whole packed matrix; panels may be packed on different threads. */
-static inline void rotoi_pack_panel(const rotoi_pack *p, size_t panel, float *out) {
-  const unsigned char *weights = (const unsigned char *)p->weights;
-  size_t first = panel * p->nr;
-  size_t width = rotoi_panel_vectors(panel, p->columns, p->nr) * ROTOI_LANES;
-  size_t real = p->columns - first < width ? p->columns - first : width;
-  out += first * p->taps * p->k;
-  for (size_t t = 0; t < p->taps; ++t) {
-    size_t tap = p->tap_offset ? p->tap_offset[t] : t * p->k * p->columns;
-    for (size_t l = 0; l < p->k; ++l, out += width) {
-      const unsigned char *row = weights + (tap + l * p->row_stride + first * p->col_stride) * 4;
-      for (size_t j = 0; j < real; ++j) out[j] = rotoi_f32(row + j * p->col_stride * 4);
-      if (p->scale) {
-        for (size_t j = 0; j < real; ++j) out[j] *= p->scale[first + j];
-      }
-      for (size_t j = real; j < width; ++j) out[j] = 0;
-    }
+/* Blocks of constant length, which compilers turn into vectors. */
+static inline void rotoi_pack_row(const unsigned char *row, const float *scale, size_t count, float *out) {
+  size_t j = 0;
+  for (; j + ROTOI_LANES <= count; j += ROTOI_LANES) {
+    float block[ROTOI_LANES];
+    for (size_t i = 0; i < ROTOI_LANES; ++i) block[i] = rotoi_f32(row + 4 * (j + i));
+    for (size_t i = 0; scale && i < ROTOI_LANES; ++i) block[i] *= scale[j + i];
+    for (size_t i = 0; i < ROTOI_LANES; ++i) out[j + i] = block[i];
   }
+  for (; j < count; ++j) out[j] = rotoi_f32(row + 4 * j) * (scale ? scale[j] : 1);
 }
 
+/* All panels side by side, so that the file is read strictly forwards. */
 static inline void rotoi_pack_panels(const rotoi_pack *p, float *out) {
-  for (size_t panel = 0; panel < rotoi_panel_count(p->columns, p->nr); ++panel) rotoi_pack_panel(p, panel, out);
+  const size_t rows = p->taps * p->k;
+  for (size_t r = 0; r < rows; ++r) {
+    const size_t t = r / p->k, tap = p->tap_offset ? p->tap_offset[t] : t * p->k * p->columns;
+    const unsigned char *row = (const unsigned char *)p->weights + (tap + r % p->k * p->row_stride) * 4;
+    for (size_t first = 0; first < p->columns; first += p->nr) {
+      const size_t width = rotoi_panel_vectors(first / p->nr, p->columns, p->nr) * ROTOI_LANES;
+      const size_t real = p->columns - first < width ? p->columns - first : width;
+      const float *scale = p->scale ? p->scale + first : NULL;
+      float *to = out + first * rows + r * width;
+      if (p->col_stride == 1) {
+        rotoi_pack_row(row + 4 * first, scale, real, to);
+      } else {
+        for (size_t j = 0; j < real; ++j) to[j] = rotoi_f32(row + (first + j) * p->col_stride * 4) * (scale ? scale[j] : 1);
+      }
+      for (size_t j = real; j < width; ++j) to[j] = 0;
+    }
+  }
 }
 
 /* ---- low precision: words of 32 bits that hold `per` = 2 or 4 consecutive rows of a column.  A tap's k rows become
@@ -2827,9 +3177,20 @@ static inline int32_t rotoi_round(float value) {
 }
 
 /* The row of column 0 at (t, l), and how far its columns stand apart in bytes. */
-static inline const unsigned char *rotoi_pack_row(const rotoi_pack *p, size_t t, size_t l) {
+static inline const unsigned char *rotoi_pack_at(const rotoi_pack *p, size_t t, size_t l) {
   const size_t tap = p->tap_offset ? p->tap_offset[t] : t * p->k * p->columns;
   return (const unsigned char *)p->weights + (tap + l * p->row_stride) * 4;
+}
+
+/* Weight number `i`, of `column`, as it is stored. */
+static inline void rotoi_put_weight(const rotoi_pack *p, rotoi_type type, size_t i, size_t column, unsigned char *to) {
+  const float w = rotoi_f32((const unsigned char *)p->weights + 4 * i) * (p->scale ? p->scale[column] : 1);
+  if (type == ROTOI_BF16) {
+    const uint16_t half = rotoi_to_bf16(w);
+    memcpy(to, &half, 2);
+  } else {
+    *to = (unsigned char)rotoi_round(w);
+  }
 }
 
 /* As rotoi_pack_panel, to `out`, the start of the packed matrix.  For bytes p->scale already takes weights to -127..127. */
@@ -2841,7 +3202,7 @@ static inline void rotoi_pack_words(const rotoi_pack *p, rotoi_type type, size_t
   memset(out, 0, 4 * width * p->taps * words);
   for (size_t t = 0; t < p->taps; ++t) {
     for (size_t l = 0; l < p->k; ++l) {
-      const unsigned char *row = rotoi_pack_row(p, t, l) + first * p->col_stride * 4;
+      const unsigned char *row = rotoi_pack_at(p, t, l) + first * p->col_stride * 4;
       unsigned char *to = out + 4 * width * (t * words + l / per) + l % per * rotoi_type_size(type);
       for (size_t j = 0; j < real; ++j) {
         const float w = rotoi_f32(row + j * p->col_stride * 4) * (p->scale ? p->scale[first + j] : 1);
@@ -2856,6 +3217,17 @@ static inline void rotoi_pack_words(const rotoi_pack *p, rotoi_type type, size_t
   }
 }
 
+/* The weights [kh][kw][columns] of a depthwise convolution to [ceil(kh / per)][kw][cs] words: each holds `per` rows of the kernel
+ * in a channel, zeros where there is none.  p: taps = kh * kw, k = 1; p->scale as in rotoi_pack_words. */
+static inline void rotoi_pack_columns(const rotoi_pack *p, rotoi_type type, size_t kw, size_t cs, unsigned char *out) {
+  const size_t size = rotoi_type_size(type), per = 4 / size, kh = p->taps / kw;
+  memset(out, 0, 4 * ((kh + per - 1) / per) * kw * cs);
+  for (size_t t = 0; t < p->taps; ++t) {
+    unsigned char *to = out + 4 * cs * (t / kw / per * kw + t % kw) + t / kw % per * size;
+    for (size_t c = 0; c < p->columns; ++c) rotoi_put_weight(p, type, t * p->columns + c, c, to + 4 * c);
+  }
+}
+
 /* For each column what takes its weights to bytes: the largest to 127, or less where 255 times the sum of their sizes, and of what
  * rounding may add, could leave an int32.  Halves of at most ROTOI_MOST_BYTE_ROWS rows are far below that limit. */
 enum { ROTOI_MOST_BYTE_ROWS = 1 << 22 };
@@ -2866,7 +3238,7 @@ static inline void rotoi_byte_scales(const rotoi_pack *p, float *scale) {
   for (size_t j = 0; j < p->columns; ++j) scale[j] = 0;
   for (size_t t = 0; t < p->taps; ++t) {
     for (size_t l = 0; l < p->k; ++l) {
-      const unsigned char *row = rotoi_pack_row(p, t, l);
+      const unsigned char *row = rotoi_pack_at(p, t, l);
       for (size_t j = 0; j < p->columns; ++j) {
         const float w = rotoi_f32(row + j * p->col_stride * 4), size = w < 0 ? -w : w;
         scale[j] = size > scale[j] ? size : scale[j];
@@ -2879,7 +3251,7 @@ static inline void rotoi_byte_scales(const rotoi_pack *p, float *scale) {
     double sum = 0;
     for (size_t t = 0; t < p->taps; ++t) {
       for (size_t l = 0; l < p->k; ++l) {
-        const double w = (double)rotoi_f32(rotoi_pack_row(p, t, l) + j * p->col_stride * 4);
+        const double w = (double)rotoi_f32(rotoi_pack_at(p, t, l) + j * p->col_stride * 4);
         sum += w < 0 ? -w : w;
       }
     }
@@ -3914,7 +4286,9 @@ typedef struct rotoi_step {
   size_t kh, kw, stride, pad_top, pad_left;
   size_t weights, bias;
   size_t factor;            /* GEMM of bytes: what a sum of products stands for, a column */
-  size_t outside;           /* GEMM: a pixel outside the picture */
+  size_t outside;           /* a pixel outside the picture */
+  int dots;                 /* DEPTHWISE: the weights are words */
+  size_t curve;             /* products of bytes to bytes: the rotoi_fall of a swish */
   int max;                  /* POOL */
   size_t points, per_point; /* POINTS */
   /* What tasks share out: rows (GEMM: tiles of mr pixels; DEPTHWISE, POOL, CONCAT, UPSAMPLE: rows of the result; ADD, SCALE:
@@ -4264,7 +4638,11 @@ static int rotoi_plan_depthwise(rotoi_planner *p, rotoi_step *s, const rotoi_val
     partial->cs = s->cs;
     partial->size = s->row_tasks * s->cs * sizeof(float);
   }
-  if (!rotoi_mul(s->kh * s->kw, s->cs, &count)) return 0;
+  s->dots = s->low && node->op == ROTO_OP_DEPTHWISE && rotoi_has_words(s->kh, s->kw, s->stride);
+  if (s->dots && s->in_code.type == ROTOI_U8) {
+    if (!rotoi_plan_weights(p, s->cs, sizeof(float), &s->factor) || !rotoi_plan_weights(p, s->cs, 1, &s->outside)) return 0;
+  }
+  if (!rotoi_mul(s->dots ? rotoi_words(s->kh, s->in_code.type) * s->kw : s->kh * s->kw, s->cs, &count)) return 0;
   return rotoi_plan_weights(p, count, sizeof(float), &s->weights) && rotoi_plan_weights(p, s->cs, sizeof(float), &s->bias);
 }
 
@@ -4279,7 +4657,7 @@ static roto_status rotoi_plan_step(rotoi_planner *p, uint32_t end) {
   s->node = last->head;
   s->end = end;
   for (uint32_t i = 0; i < ROTO_MAX_INPUTS; ++i) s->in[i] = ROTOI_ABSENT;
-  s->scale = s->mean = s->partial = s->weights = s->bias = s->factor = ROTOI_ABSENT;
+  s->scale = s->mean = s->partial = s->weights = s->bias = s->factor = s->curve = ROTOI_ABSENT;
   s->in[0] = node->inputs[0];
   s->out = end;
   s->in_code = s->read_code = in->code;
@@ -4340,6 +4718,8 @@ static roto_status rotoi_plan_step(rotoi_planner *p, uint32_t end) {
       break;
   }
   if (s->in[1] != ROTOI_ABSENT) s->second_code = p->values[s->in[1]].code;
+  if (s->factor != ROTOI_ABSENT && s->out_code.type == ROTOI_U8 && rotoi_has_curve(s->act) && rotoi_has_byte_tables())
+    fits &= rotoi_plan_weights(p, 1, sizeof(rotoi_fall), &s->curve);
   if (s->weights == ROTOI_ABSENT)
     s->low = s->in_code.type != ROTOI_F32 || s->second_code.type != ROTOI_F32 || s->out_code.type != ROTOI_F32;
   return fits ? ROTO_OK : ROTO_ERR_LIMIT;
@@ -4484,49 +4864,54 @@ static void rotoi_fold(const rotoi_planner *p, const rotoi_value *head, size_t c
 static void rotoi_plan_fill(const rotoi_planner *p, const rotoi_step *s) {
   const rotoi_value *head = p->values + s->node;
   float *bias = rotoi_floats(p->plan->weights, s->bias), *weights = rotoi_floats(p->plan->weights, s->weights);
+  if (s->curve != ROTOI_ABSENT) rotoi_make_curve(s->act, s->out_code, (rotoi_fall *)(void *)(p->plan->weights + s->curve));
+  memset(bias, 0, s->ocs * sizeof(float));
   for (size_t c = 0; c < s->oc; ++c) {
     double scale, shift;
     rotoi_fold(p, head, c, &scale, &shift);
     p->scale[c] = (float)scale;
     bias[c] = (float)shift;
   }
-  if (s->kind == ROTOI_STEP_GEMM) {
-    rotoi_pack pack;
-    memset(&pack, 0, sizeof pack);
-    pack.weights = rotoi_tensor(p->file, head->node.tensors[0], NULL);
-    pack.taps = s->kh * s->kw;
-    pack.k = s->c;
-    pack.columns = pack.row_stride = s->oc;
-    pack.col_stride = 1;
-    pack.scale = p->scale;
-    pack.nr = s->low ? p->plan->low->nr : p->plan->kernels->nr;
-    if (!s->low) {
-      rotoi_pack_panels(&pack, weights);
-      return;
-    }
-    unsigned char *words = p->plan->weights + s->weights;
-    if (s->in_code.type == ROTOI_U8) {
-      /* real = scale * sum of input * weight; the input is code.scale * (byte - code.zero), the weight byte / byte_scale. */
-      float *factor = rotoi_floats(p->plan->weights, s->factor);
-      rotoi_byte_scales(&pack, p->byte_scale);
-      for (size_t c = 0; c < s->oc; ++c) factor[c] = s->read_code.scale * p->scale[c] / p->byte_scale[c];
-      pack.scale = p->byte_scale;
-      if (s->outside) memset(p->plan->weights + s->outside, (int)s->read_code.zero, s->cs);
-    }
-    for (size_t panel = 0; panel < s->columns; ++panel) rotoi_pack_words(&pack, s->in_code.type, panel, words);
-    if (s->in_code.type == ROTOI_U8) {
-      const float *factor = rotoi_floats(p->plan->weights, s->factor);
-      for (size_t c = 0; c < s->oc; ++c) {
-        const double sum = (double)rotoi_byte_sum(&pack, c, words);
-        bias[c] = (float)((double)bias[c] - (double)factor[c] * (double)s->read_code.zero * sum);
-      }
-    }
-  } else {
-    const unsigned char *from = head->node.op == ROTO_OP_DEPTHWISE ? rotoi_tensor(p->file, head->node.tensors[0], NULL) : NULL;
-    for (size_t t = 0; t < s->kh * s->kw; ++t) {
+  rotoi_pack pack;
+  memset(&pack, 0, sizeof pack);
+  if (head->node.op != ROTO_OP_BATCHNORM) pack.weights = rotoi_tensor(p->file, head->node.tensors[0], NULL);
+  pack.taps = s->kh * s->kw;
+  pack.k = s->kind == ROTOI_STEP_GEMM ? s->c : 1;
+  pack.columns = pack.row_stride = s->oc;
+  pack.col_stride = 1;
+  pack.scale = p->scale;
+  pack.nr = s->low ? p->plan->low->nr : p->plan->kernels->nr;
+  if (s->factor != ROTOI_ABSENT) {
+    /* real = scale * sum of input * weight; the input is code.scale * (byte - code.zero), the weight byte / byte_scale. */
+    float *factor = rotoi_floats(p->plan->weights, s->factor);
+    rotoi_byte_scales(&pack, p->byte_scale);
+    memset(factor, 0, s->ocs * sizeof(float));
+    for (size_t c = 0; c < s->oc; ++c) factor[c] = s->read_code.scale * p->scale[c] / p->byte_scale[c];
+    pack.scale = p->byte_scale;
+    if (s->outside) memset(p->plan->weights + s->outside, (int)s->read_code.zero, s->cs);
+  }
+  unsigned char *words = p->plan->weights + s->weights;
+  if (s->dots) {
+    rotoi_pack_columns(&pack, s->in_code.type, s->kw, s->cs, words);
+    pack.nr = s->cs; /* how far apart words of a column are */
+  } else if (s->kind == ROTOI_STEP_DEPTHWISE) {
+    memset(weights, 0, pack.taps * s->cs * sizeof(float));
+    for (size_t t = 0; t < pack.taps; ++t) {
       for (size_t c = 0; c < s->oc; ++c)
-        weights[t * s->cs + c] = s->in_code.scale * p->scale[c] * (from ? rotoi_f32(from + (t * s->oc + c) * 4) : 1.0f);
+        weights[t * s->cs + c] = s->in_code.scale * p->scale[c] *
+                                 (pack.weights ? rotoi_f32((const unsigned char *)pack.weights + (t * s->oc + c) * 4) : 1.0f);
     }
+  } else if (!s->low) {
+    rotoi_pack_panels(&pack, weights);
+  } else {
+    for (size_t panel = 0; panel < s->columns; ++panel) rotoi_pack_words(&pack, s->in_code.type, panel, words);
+  }
+  if (s->factor == ROTOI_ABSENT) return;
+  const float *factor = rotoi_floats(p->plan->weights, s->factor);
+  if (s->dots) pack.taps = s->kw, pack.k = s->kh;
+  for (size_t c = 0; c < s->oc; ++c) {
+    const double sum = (double)rotoi_byte_sum(&pack, c, words);
+    bias[c] = (float)((double)bias[c] - (double)factor[c] * (double)s->read_code.zero * sum);
   }
 }
 
@@ -4567,7 +4952,7 @@ static roto_status rotoi_plan_build(rotoi_planner *p) {
   p->scale = (float *)rotoi_alloc(p->allocator, most_channels * sizeof(float));
   p->byte_scale = (float *)rotoi_alloc(p->allocator, most_channels * sizeof(float));
   if (!plan->weights || !p->scale || !p->byte_scale) return ROTO_ERR_MEMORY;
-  memset(plan->weights, 0, plan->weight_size);
+  memset(plan->weights, 0, zeros * sizeof(float)); /* the rest is written whole: zeros before would be another pass over it */
   for (size_t i = 0; i < plan->step_count; ++i) {
     if (plan->steps[i].weights != ROTOI_ABSENT) rotoi_plan_fill(p, plan->steps + i);
   }
@@ -4699,6 +5084,10 @@ static void rotoi_run_gemm(const rotoi_run *run, const rotoi_part *part) {
   }
 }
 
+static const rotoi_fall *rotoi_step_curve(const rotoi_plan *plan, const rotoi_step *s) {
+  return s->curve == ROTOI_ABSENT ? NULL : (const rotoi_fall *)(const void *)(plan->weights + s->curve);
+}
+
 /* The same on words.  All taps of a block of tiles have their pointers at once. */
 static void rotoi_run_low_gemm(const rotoi_run *run, const rotoi_part *part) {
   const rotoi_step *s = run->step;
@@ -4716,6 +5105,7 @@ static void rotoi_run_low_gemm(const rotoi_run *run, const rotoi_part *part) {
   g.c_stride = g.add_stride = s->ocs;
   g.add_code = s->second_code, g.c_code = s->out_code;
   g.act = s->act;
+  g.curve = rotoi_step_curve(run->plan, s);
   for (size_t tile0 = part->row0, tile1; tile0 < part->row1; tile0 = tile1) {
     tile1 = rotoi_min(tile0 + s->block, part->row1);
     if (s->scale != ROTOI_ABSENT) {
@@ -4769,6 +5159,9 @@ static void rotoi_run_depthwise(const rotoi_run *run, const rotoi_part *part) {
   low.shape = d;
   low.in = run->values + s->in[0], low.out = run->values + s->out;
   low.in_code = s->in_code, low.out_code = s->out_code;
+  low.words = s->dots ? d.w : NULL, low.outside = run->plan->weights + s->outside;
+  low.factor = s->factor == ROTOI_ABSENT ? NULL : rotoi_floats(run->plan->weights, s->factor);
+  low.curve = rotoi_step_curve(run->plan, s);
   run->plan->low->depthwise(&low);
 }
 

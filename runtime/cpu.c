@@ -55,6 +55,18 @@ ROTO_API int roto_has_precision(roto_precision precision) {
 #endif
 }
 
+/* Lookup of bytes in two registers, AVX512-VBMI: not on all machines with dot products of bytes. */
+static int rotoi_has_byte_tables(void) {
+#ifdef ROTOI_X86_LOW
+  uint32_t eax, ebx, ecx, edx;
+  if (roto_best_isa() < ROTO_ISA_AVX512) return 0;
+  __cpuid_count(7, 0, eax, ebx, ecx, edx);
+  return (int)(ecx >> 1 & 1);
+#else
+  return 0;
+#endif
+}
+
 ROTO_API const char *roto_precision_name(roto_precision precision) {
   switch (precision) {
     case ROTO_PRECISION_FP32:

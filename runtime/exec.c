@@ -98,6 +98,10 @@ static void rotoi_run_gemm(const rotoi_run *run, const rotoi_part *part) {
   }
 }
 
+static const rotoi_fall *rotoi_step_curve(const rotoi_plan *plan, const rotoi_step *s) {
+  return s->curve == ROTOI_ABSENT ? NULL : (const rotoi_fall *)(const void *)(plan->weights + s->curve);
+}
+
 /* The same on words.  All taps of a block of tiles have their pointers at once. */
 static void rotoi_run_low_gemm(const rotoi_run *run, const rotoi_part *part) {
   const rotoi_step *s = run->step;
@@ -115,6 +119,7 @@ static void rotoi_run_low_gemm(const rotoi_run *run, const rotoi_part *part) {
   g.c_stride = g.add_stride = s->ocs;
   g.add_code = s->second_code, g.c_code = s->out_code;
   g.act = s->act;
+  g.curve = rotoi_step_curve(run->plan, s);
   for (size_t tile0 = part->row0, tile1; tile0 < part->row1; tile0 = tile1) {
     tile1 = rotoi_min(tile0 + s->block, part->row1);
     if (s->scale != ROTOI_ABSENT) {
@@ -168,6 +173,9 @@ static void rotoi_run_depthwise(const rotoi_run *run, const rotoi_part *part) {
   low.shape = d;
   low.in = run->values + s->in[0], low.out = run->values + s->out;
   low.in_code = s->in_code, low.out_code = s->out_code;
+  low.words = s->dots ? d.w : NULL, low.outside = run->plan->weights + s->outside;
+  low.factor = s->factor == ROTOI_ABSENT ? NULL : rotoi_floats(run->plan->weights, s->factor);
+  low.curve = rotoi_step_curve(run->plan, s);
   run->plan->low->depthwise(&low);
 }
 

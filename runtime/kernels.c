@@ -100,6 +100,13 @@ typedef struct rotoi_kernels {
  * float32: the residual, the activation, the pooled sums.  Lanes past the last channel hold anything finite: unlike in float32
  * values a product may read up to three of them, against weights of zero. */
 
+/* How a swish falls short of a ramp, which is the same on both sides of zero: act(x) = max(x, 0) - fall(|x|).  In steps of the
+ * stored bytes: fall[i] is 2^bits times what is missing where 2^bits |x| >> step is i.  0 <= bits <= 6, 0 <= step <= 7. */
+typedef struct rotoi_fall {
+  unsigned char fall[256];
+  int32_t bits, step;
+} rotoi_fall;
+
 /* As rotoi_gemm, with k counted in words of 32 bits: pairs of bfloat16, or four bytes (a of 0..255, b of -127..127):
  *     c[i][j] = act( sum * factor[j] + bias[j] + add[i][j] )
  * b: panels of rotoi_pack_words.  factor is for bytes alone; bias may be NULL for bfloat16; add may be NULL, or c itself if both are
@@ -114,16 +121,26 @@ typedef struct rotoi_low_gemm {
   rotoi_code add_code, c_code;
   size_t add_stride, c_stride; /* elements from row to row */
   int act;
+  const rotoi_fall *curve; /* of act and c_code where both are known to the planner, or NULL: bytes alone, and slower without */
 } rotoi_low_gemm;
 
-/* As rotoi_depthwise, whose `in` and `out` are not used, on stored values; weights and bias are float32, and a byte counts as
- * q - zero: its scale belongs to the weights. */
+/* As rotoi_depthwise, whose `in` and `out` are not used, on stored values.  Either weights and bias are float32, and a byte counts
+ * as q - zero: its scale belongs to the weights.  Or, for kernels 3x3 and 5x5 of stride 1 and 2 (rotoi_has_words), `words` stands
+ * for shape.w: a column of the kernel in words of bfloat16 or bytes (rotoi_pack_columns).  Then bytes count as they are, and
+ * factor and bias belong to their sums as in rotoi_low_gemm; factor is NULL for bfloat16. */
 typedef struct rotoi_low_depthwise {
   rotoi_depthwise shape;
   const void *in;
   void *out;
   rotoi_code in_code, out_code;
+  const void *words, *outside; /* outside: cs elements that stand for zero */
+  const float *factor;
+  const rotoi_fall *curve; /* as in rotoi_low_gemm */
 } rotoi_low_depthwise;
+
+static inline int rotoi_has_words(size_t kh, size_t kw, size_t stride) {
+  return kh == kw && (kw == 3 || kw == 5) && (stride == 1 || stride == 2);
+}
 
 typedef struct rotoi_low_pool {
   rotoi_pool shape;

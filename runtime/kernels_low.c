@@ -2,24 +2,29 @@
  *
  * gemm       the loop nest of kernels_avx512.c, whose step over one float becomes a step over one word of 32 bits: two bfloat16 or
  *            four bytes a lane, twice or four times the products at the same number of instructions and loads.  The sums of a
- *            tile go to a buffer in L1, from where one pass adds the residual, activates, rounds and stores them.
- * depthwise  that of kernels_avx512.c: elements become floats when they are loaded, once a row of the kernel.  The sums of a
- *            chunk of channels go to a buffer in L1 and through the same pass.
+ *            tile go to a buffer in L1, from where the last pass activates, rounds and stores them.
+ * depthwise  for y, tile of 8 x: for c by 16: for rows of the kernel by two (bfloat16) or four (bytes): load w[kw]; for each column of
+ *            the input: gather these rows into a word a lane; acc[i] += word * w[kx] wherever i * stride + kx is that column.
+ *            8 accumulators + 5 w + 1 word; a column of 3x3 in bytes takes five instructions to gather and three to multiply where
+ *            float32 takes nine and nine.  A row or column outside is read from a pixel of zeros.  Other kernels run in float32.
+ * last pass  from 32-bit sums.  To bytes (rotoi_finish_bytes): times factor plus bias is the result in steps times 2^bits, which
+ *            fits a word; from there on 32 values an instruction.  A swish is a ramp less what a table of 256 bytes says for |x|
+ *            (rotoi_fall), looked up 64 at a time: 9 instructions a vector.  To bfloat16: a parabola chosen among 32 by two-register
+ *            permutes, 10 instructions.  To float32, and what is rare: the exponential below.
  *
- * bfloat16 are rounded to the nearest, halves away from zero: one addition and a shift, where rounding halves to even needs three
- * instructions more or a machine with AVX512-BF16.  Bytes are rounded to the nearest, halves to even, and saturate.
+ * The exponential swish is x / (1 + 2^t), t = -x log2 e: 2^t by a cubic on what t is above a whole number, fitted by us for least
+ * relative error, 7.6e-5, and scaled by the instruction that exists for it, which also takes care of overflow; the quotient by the
+ * reciprocal to 14 bits.  bfloat16 and bytes are rounded to the nearest, halves to even; bytes saturate.
  *
- * The fast swish is x / (1 + 2^t), t = -x log2 e: 2^t by a cubic on what t is above a whole number, fitted by us for least
- * relative error, 7.6e-5 (a square where bytes are the result, 1.8e-3), and scaled by the instruction that exists for it, which
- * also takes care of overflow; the quotient by the reciprocal to 14 bits.  Half a unit in the last place of a bfloat16 is 4e-3.
- *
- * Measured inside networks on one core of a Zen 4 EPYC (peaks: bf16 228 GFLOP/s, bytes 405 GOP/s), gcc 12 -O2, the last pass
- * included: 1x1 convolutions of EfficientNet-B5 at 224x224 180 GFLOP/s in bf16 (79 %) and 305 in bytes (75 %), of B0 156 and 242;
- * depthwise 56 and 51 in B0, 55 and 52 in B5.
- * What limits, by the count of instructions: a vector of the last pass with swish takes 14 of them in bytes, as many as the products
- * of 14 words; scaling by squeeze-excite on the way in takes another 8.
+ * Figures inside networks stand in tests/RESULTS.md.
+ * What limits, by the count of instructions: a 512-bit one occupies a pipe for two cycles, so four pipes begin at most two a cycle,
+ * and products, multiplications and two-register permutes share two of them.  The last pass with swish takes 7.0 cycles a vector to
+ * bfloat16 and 6.2 to bytes (both by the exponential: 9.5), as long as the products of 7 words.
  * Tried and lost: the compiler's intrinsic for products of bytes (half the speed under gcc 12, see rotoi_dot_u8; in bfloat16 it made
- * no difference); the cubic where bytes are the result, with pooled sums added up whether asked for or not (3 % of B0). */
+ * no difference).  Swish to bfloat16 by 16 parabolas of |x| with one-register permutes (two instructions more: 7.2 cycles), by a
+ * table of powers 2^(i/16) and one multiply-add (no fewer instructions).  In the pass to bytes: rounding by a multiplication
+ * instead of addition and shift, |x| from the ramp (6.4 and 6.5 cycles).  Fields of the pass's argument read inside the loop: bytes
+ * are written through pointers that may point anywhere, so each was read again for each vector (2 cycles). */
 
 #ifndef ROTOI_KERNELS_LOW
 #define ROTOI_KERNELS_LOW
@@ -32,21 +37,60 @@
 
 #ifdef ROTOI_X86_LOW
 
-rotoi_inline ROTOI_AVX512 __m512 rotoi_act_low(__m512 x, const int act, const rotoi_type to) {
+rotoi_inline ROTOI_AVX512 __m512 rotoi_act_low(__m512 x, const int act) {
   if (act != ROTO_ACT_SWISH) return rotoi_act_avx512(x, act);
   const __m512 one = _mm512_set1_ps(1), t = _mm512_mul_ps(x, _mm512_set1_ps(-ROTOI_LOG2E));
   const __m512 rest = _mm512_maskz_reduce_ps(0xffff, t, 1);
-  __m512 power;
-  if (to == ROTOI_U8) {
-    power = _mm512_fmadd_ps(rest, _mm512_set1_ps(0.3369319f), _mm512_set1_ps(0.6578744f));
-    power = _mm512_fmadd_ps(power, rest, _mm512_set1_ps(1.001701f));
-  } else {
-    power = _mm512_fmadd_ps(rest, _mm512_set1_ps(0.0779890f), _mm512_set1_ps(0.2261177f));
-    power = _mm512_fmadd_ps(power, rest, _mm512_set1_ps(0.6958162f));
-    power = _mm512_fmadd_ps(power, rest, _mm512_set1_ps(0.9999260f));
-  }
+  __m512 power = _mm512_fmadd_ps(rest, _mm512_set1_ps(0.0779890f), _mm512_set1_ps(0.2261177f));
+  power = _mm512_fmadd_ps(power, rest, _mm512_set1_ps(0.6958162f));
+  power = _mm512_fmadd_ps(power, rest, _mm512_set1_ps(0.9999260f));
   power = _mm512_maskz_scalef_ps(0xffff, power, t);
   return _mm512_mul_ps(x, _mm512_maskz_rcp14_ps(0xffff, _mm512_add_ps(power, one)));
+}
+
+/* swish(x) by parabolas a + x (b + x c) about each half from -9 to 6, fitted by us for least error, and x - 0.006 from 6.25 on. */
+static const float rotoi_swish_a[32] = {
+    -0.04890827f, -0.06271557f, -0.08614553f, -0.1169035f,  -0.1564423f, -0.2059614f,  -0.2659394f,
+    -0.3353907f,  -0.4107954f,  -0.4847577f,  -0.5447503f,  -0.5729933f, -0.5492555f,  -0.4602652f,
+    -0.3147654f,  -0.1555464f,  -0.0430968f,  -0.00299786f, 0,           -0.00299786f, -0.0430968f,
+    -0.1555464f,  -0.3147654f,  -0.4602652f,  -0.5492555f,  -0.5729933f, -0.5447503f,  -0.4847577f,
+    -0.4107954f,  -0.3353907f,  -0.2659394f,  -0.006f};
+static const float rotoi_swish_b[32] = {
+    -0.009639409f, -0.01281567f, -0.01850606f, -0.0264586f, -0.03738697f, -0.05208811f, -0.07131842f, -0.09551982f,
+    -0.1242895f,   -0.1554551f,  -0.1836442f,  -0.1985114f, -0.1834009f,  -0.1176932f,  0.01316436f,  0.1967271f,
+    0.3769648f,    0.4812861f,   0.5f,         0.5187139f,  0.6230352f,   0.8032729f,   0.9868356f,   1.117693f,
+    1.183401f,     1.198511f,    1.183644f,    1.155455f,   1.12429f,     1.09552f,     1.071318f,    1};
+static const float rotoi_swish_c[32] = {
+    -0.000480951f, -0.0006636222f, -0.001009152f, -0.001523231f, -0.002278445f, -0.003369677f, -0.004911297f, -0.007019962f,
+    -0.009764657f, -0.01304847f,   -0.01636074f,  -0.01831759f,  -0.0159142f,   -0.003779033f, 0.02567008f,   0.07866298f,
+    0.151121f,     0.219536f,      0.2489273f,    0.219536f,     0.151121f,     0.07866298f,   0.02567008f,   -0.003779033f,
+    -0.0159142f,   -0.01831759f,   -0.01636074f,  -0.01304847f,  -0.009764657f, -0.007019962f, -0.004911297f, 0};
+
+rotoi_inline ROTOI_AVX512 __m512 rotoi_choose_low(const float *table, __m512i index) {
+  return _mm512_permutex2var_ps(_mm512_loadu_ps(table), index, _mm512_loadu_ps(table + 16));
+}
+
+/* Where bfloat16 are the result.  A float of 1.5 * 2^23 and more holds a whole number in its low bits, of which the tables take
+ * five. */
+rotoi_inline ROTOI_AVX512 __m512 rotoi_act_bf16(__m512 x, const int act) {
+  if (act != ROTO_ACT_SWISH) return rotoi_act_avx512(x, act);
+  x = rotoi_max_avx512(_mm512_set1_ps(-9), x);
+  __m512i i = _mm512_castps_si512(_mm512_fmadd_ps(x, _mm512_set1_ps(2), _mm512_set1_ps(12582912 + 18)));
+  i = _mm512_maskz_min_epi32(0xffff, i, _mm512_set1_epi32(0x4b400000 + 31));
+  const __m512 y = _mm512_fmadd_ps(x, rotoi_choose_low(rotoi_swish_c, i), rotoi_choose_low(rotoi_swish_b, i));
+  return _mm512_fmadd_ps(x, y, rotoi_choose_low(rotoi_swish_a, i));
+}
+
+/* Instructions by name, where the function's target does not hold them: whoever calls it knows that the machine has them.
+ * 64 of the 128 bytes of two tables (AVX512-VBMI); rounding to bfloat16, halves to even (AVX512-BF16). */
+rotoi_inline ROTOI_AVX512 __m512i rotoi_choose_bytes(__m512i a, __m512i b, __m512i index) {
+  __asm__("vpermi2b %2, %1, %0" : "+v"(index) : "v"(a), "v"(b));
+  return index;
+}
+rotoi_inline ROTOI_AVX512 __m512i rotoi_round_bf16(__m512 low, __m512 high) {
+  __m512i y;
+  __asm__("vcvtne2ps2bf16 %1, %2, %0" : "=v"(y) : "v"(low), "v"(high));
+  return y;
 }
 
 /* Sixteen elements as the numbers they stand for. */
@@ -72,39 +116,152 @@ rotoi_inline ROTOI_AVX512 void rotoi_put_low(void *p, size_t i, __m512 x, const 
   }
 }
 
-/* The last pass over rows of 16 * vectors sums: to = act(from + add), and the sums of each column as in rotoi_finish_avx512. */
+/* The last pass over rows of 16 * vectors sums, float32 or, with factors, int32 that stand for from * factor + bias of their
+ * column: to = act(from + add), and the sums of each column as in rotoi_finish_avx512. */
 typedef struct rotoi_low_finish {
-  const float *from;
+  void *from; /* overwritten */
+  const float *factor, *bias;
   const void *add; /* or NULL */
   void *to;
   size_t from_stride, add_stride, to_stride, rows, vectors;
   const rotoi_code *add_code, *to_code;
-  float *sums; /* or NULL */
+  const rotoi_fall *curve; /* or NULL */
+  float *sums;             /* or NULL */
 } rotoi_low_finish;
 
-rotoi_inline ROTOI_AVX512 void rotoi_low_finish_each(const rotoi_low_finish *f, const int act, const rotoi_type type,
-                                                     const int summed, const int added) {
-  const rotoi_code code = *f->to_code;
-  for (size_t v = 0; v < f->vectors; ++v) {
-    __m512 sum = summed ? _mm512_loadu_ps(f->sums + 16 * v) : _mm512_setzero_ps();
-    for (size_t i = 0; i < f->rows; ++i) {
-      __m512 x = _mm512_loadu_ps(f->from + i * f->from_stride + 16 * v);
-      if (added) x = _mm512_add_ps(x, rotoi_get_low(f->add, i * f->add_stride + 16 * v, f->add_code));
-      x = rotoi_act_low(x, act, type);
-      rotoi_put_low(f->to, i * f->to_stride + 16 * v, x, &code, type);
-      if (summed) sum = _mm512_add_ps(sum, x);
+/* Two vectors of a row as 32 words: 2^bits times the result, or what comes before the curve. */
+rotoi_inline ROTOI_AVX512 __m512i rotoi_finish_words(const int32_t *from, size_t second, const __m512 *factor,
+                                                     const __m512 *bias) {
+  const __m512 a = _mm512_maskz_cvtepi32_ps(0xffff, _mm512_loadu_si512(from));
+  const __m512 b = _mm512_maskz_cvtepi32_ps(0xffff, _mm512_loadu_si512(from + second));
+  return _mm512_packs_epi32(_mm512_maskz_cvtps_epi32(0xffff, _mm512_fmadd_ps(a, factor[0], bias[0])),
+                            _mm512_maskz_cvtps_epi32(0xffff, _mm512_fmadd_ps(b, factor[1], bias[1])));
+}
+
+/* int32 to bytes, two vectors of two rows at a time.  Packing leaves each four columns of the one vector beside four of the
+ * other, lane by lane, which unpacking undoes. */
+rotoi_inline ROTOI_AVX512 void rotoi_finish_bytes_each(const rotoi_low_finish *given, int act, const int curved,
+                                                       const int summed) {
+  const rotoi_low_finish f = *given; /* bytes are written: what they might change would be read again each time */
+  const rotoi_code code = *f.to_code;
+  const rotoi_fall *curve = f.curve;
+  const __m512i none = _mm512_setzero_si512();
+  const __m512i order = _mm512_setr_epi32(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15);
+  const __m512i zero = _mm512_set1_epi16((short)code.zero), most = _mm512_set1_epi16(255);
+  __m512i fall[4], low = _mm512_set1_epi16(act == ROTO_ACT_NONE ? -32768 : (short)code.zero), high = most;
+  const __m128i step = _mm_cvtsi32_si128(curved ? curve->step : 0);
+  const __m128i bits = _mm_cvtsi32_si128(curved ? curve->bits : 0);
+  const __m512i half = _mm512_set1_epi16((short)(curved ? (2 * (int)code.zero + 1) << curve->bits >> 1 : 0));
+  const __m512 unit = _mm512_set1_ps(code.inverse * (float)(curved ? 1 << curve->bits : 1));
+  const __m512 start = _mm512_set1_ps(curved ? 0 : code.zero);
+  if (act == ROTO_ACT_RELU6 && 6 * code.inverse + code.zero < 255)
+    high = _mm512_set1_epi16((short)_mm_cvtss_si32(_mm_set_ss(6 * code.inverse + code.zero)));
+  for (int i = 0; curved && i < 4; ++i) fall[i] = _mm512_loadu_si512(curve->fall + 64 * i);
+  for (size_t v = 0; v < f.vectors; v += 2) {
+    const size_t second = v + 1 < f.vectors ? 16 : 0;
+    __m512 factor[2], bias[2];
+    __m512i sum = none;
+    for (int i = 0; i < 2; ++i) {
+      factor[i] = _mm512_mul_ps(_mm512_loadu_ps(f.factor + 16 * v + (i ? second : 0)), unit);
+      bias[i] = _mm512_fmadd_ps(_mm512_loadu_ps(f.bias + 16 * v + (i ? second : 0)), unit, start);
     }
-    if (summed) _mm512_storeu_ps(f->sums + 16 * v, sum);
+    for (size_t i = 0; i < f.rows; i += 2) {
+      const size_t more = i + 1 < f.rows;
+      const int32_t *from = (const int32_t *)f.from + i * f.from_stride + 16 * v;
+      unsigned char *to = (unsigned char *)f.to + i * f.to_stride + 16 * v;
+      __m512i x = rotoi_finish_words(from, second, factor, bias);
+      __m512i y = rotoi_finish_words(from + more * f.from_stride, second, factor, bias);
+      if (curved) {
+        const __m512i index =
+            _mm512_packus_epi16(_mm512_srl_epi16(_mm512_abs_epi16(x), step), _mm512_srl_epi16(_mm512_abs_epi16(y), step));
+        const __m512i less = _mm512_mask_blend_epi8(_mm512_movepi8_mask(index), rotoi_choose_bytes(fall[0], fall[1], index),
+                                                    rotoi_choose_bytes(fall[2], fall[3], index));
+        x = _mm512_sub_epi16(_mm512_max_epi16(x, none), _mm512_unpacklo_epi8(less, none));
+        y = _mm512_sub_epi16(_mm512_max_epi16(y, none), _mm512_unpackhi_epi8(less, none));
+        x = _mm512_sra_epi16(_mm512_adds_epi16(x, half), bits);
+        y = _mm512_sra_epi16(_mm512_adds_epi16(y, half), bits);
+      } else {
+        x = _mm512_min_epi16(_mm512_max_epi16(x, low), high);
+        y = _mm512_min_epi16(_mm512_max_epi16(y, low), high);
+      }
+      if (summed) {
+        x = _mm512_min_epi16(_mm512_max_epi16(x, none), most);
+        y = _mm512_min_epi16(_mm512_max_epi16(y, none), most);
+        sum = _mm512_add_epi16(sum, _mm512_sub_epi16(x, zero));
+        if (more) sum = _mm512_add_epi16(sum, _mm512_sub_epi16(y, zero));
+      }
+      const __m512i bytes = _mm512_maskz_permutexvar_epi32(0xffff, order, _mm512_packus_epi16(x, y));
+      const __m256i first = _mm512_maskz_extracti64x4_epi64(0xf, bytes, 0),
+                    last = _mm512_maskz_extracti64x4_epi64(0xf, bytes, 1);
+      if (second) {
+        _mm256_storeu_si256((__m256i *)(void *)to, first);
+        if (more) _mm256_storeu_si256((__m256i *)(void *)(to + f.to_stride), last);
+      } else {
+        _mm_storeu_si128((__m128i *)(void *)to, _mm256_castsi256_si128(first));
+        if (more) _mm_storeu_si128((__m128i *)(void *)(to + f.to_stride), _mm256_castsi256_si128(last));
+      }
+    }
+    if (summed) {
+      const __m512i sign = _mm512_srai_epi16(sum, 15);
+      for (int i = 0; i < 2; ++i) {
+        float *to = f.sums + 16 * v + (i ? second : 0);
+        const __m512i part = i ? _mm512_unpackhi_epi16(sum, sign) : _mm512_unpacklo_epi16(sum, sign);
+        if (i && !second) break;
+        _mm512_storeu_ps(
+            to, _mm512_fmadd_ps(_mm512_maskz_cvtepi32_ps(0xffff, part), _mm512_set1_ps(code.scale), _mm512_loadu_ps(to)));
+      }
+    }
+  }
+}
+
+rotoi_noinline ROTOI_AVX512 void rotoi_finish_bytes(const rotoi_low_finish *f, int act) {
+  if (f->curve && f->sums) {
+    rotoi_finish_bytes_each(f, act, 1, 1);
+  } else if (f->curve) {
+    rotoi_finish_bytes_each(f, act, 1, 0);
+  } else if (f->sums) {
+    rotoi_finish_bytes_each(f, act, 0, 1);
+  } else {
+    rotoi_finish_bytes_each(f, act, 0, 0);
+  }
+}
+
+/* Two vectors at a time, which make one of bfloat16. */
+rotoi_inline ROTOI_AVX512 void rotoi_low_finish_each(const rotoi_low_finish *given, const int act, const rotoi_type type,
+                                                     const int summed) {
+  const rotoi_low_finish f = *given;
+  for (size_t v = 0; v < f.vectors; v += 2) {
+    const size_t second = f.vectors - v < 2 ? 0 : 16;
+    __m512 sum = _mm512_setzero_ps(), more = sum;
+    if (summed) sum = _mm512_loadu_ps(f.sums + 16 * v), more = _mm512_loadu_ps(f.sums + 16 * v + second);
+    for (size_t i = 0; i < f.rows; ++i) {
+      const float *from = (const float *)f.from + i * f.from_stride + 16 * v;
+      const size_t to = i * f.to_stride + 16 * v;
+      __m512 x = _mm512_loadu_ps(from), y = _mm512_loadu_ps(from + second);
+      if (type == ROTOI_BF16) {
+        x = rotoi_act_bf16(x, act), y = rotoi_act_bf16(y, act);
+        const __m512i both = rotoi_round_bf16(x, y);
+        if (second) {
+          _mm512_storeu_si512((uint16_t *)f.to + to, both);
+        } else {
+          _mm256_storeu_si256((__m256i *)(void *)((uint16_t *)f.to + to), _mm512_maskz_extracti64x4_epi64(0xf, both, 0));
+        }
+      } else {
+        x = rotoi_act_low(x, act), y = rotoi_act_low(y, act);
+        _mm512_storeu_ps((float *)f.to + to, x);
+        _mm512_storeu_ps((float *)f.to + to + second, y);
+      }
+      if (summed) sum = _mm512_add_ps(sum, x), more = _mm512_add_ps(more, y);
+    }
+    if (summed) _mm512_storeu_ps(f.sums + 16 * v, sum), _mm512_storeu_ps(f.sums + 16 * v + second, more);
   }
 }
 
 rotoi_inline ROTOI_AVX512 void rotoi_low_finish_rows(const rotoi_low_finish *f, const int act, const rotoi_type type) {
-  if (f->add) {
-    rotoi_low_finish_each(f, act, type, 0, 1); /* of a product: nothing asks for its sums */
-  } else if (f->sums) {
-    rotoi_low_finish_each(f, act, type, 1, 0);
+  if (f->sums) {
+    rotoi_low_finish_each(f, act, type, 1);
   } else {
-    rotoi_low_finish_each(f, act, type, 0, 0);
+    rotoi_low_finish_each(f, act, type, 0);
   }
 }
 
@@ -120,20 +277,47 @@ rotoi_noinline ROTOI_AVX512 void rotoi_low_finish_bf16(const rotoi_low_finish *f
 #undef ROTOI_CALL
 }
 
-rotoi_noinline ROTOI_AVX512 void rotoi_low_finish_u8(const rotoi_low_finish *f, int act) {
-#define ROTOI_CALL(constant) rotoi_low_finish_rows(f, constant, ROTOI_U8)
-  ROTOI_ACT_SWITCH(act, ROTOI_CALL)
-#undef ROTOI_CALL
+/* Sums to float32 and with what is added, in place. */
+rotoi_noinline ROTOI_AVX512 void rotoi_finish_floats(const rotoi_low_finish *given) {
+  const rotoi_low_finish f = *given;
+  const rotoi_code code = *f.add_code;
+  for (size_t v = 0; v < f.vectors; ++v) {
+    __m512 factor = _mm512_setzero_ps(), bias = factor;
+    if (f.factor) factor = _mm512_loadu_ps(f.factor + 16 * v), bias = _mm512_loadu_ps(f.bias + 16 * v);
+    for (size_t i = 0; i < f.rows; ++i) {
+      float *at = (float *)f.from + i * f.from_stride + 16 * v;
+      __m512 x = _mm512_loadu_ps(at);
+      if (f.factor) x = _mm512_fmadd_ps(_mm512_maskz_cvtepi32_ps(0xffff, _mm512_castps_si512(x)), factor, bias);
+      if (f.add) x = _mm512_add_ps(x, rotoi_get_low(f.add, i * f.add_stride + 16 * v, &code));
+      _mm512_storeu_ps(at, x);
+    }
+  }
+}
+
+rotoi_noinline ROTOI_AVX512 void rotoi_finish_quantize(const rotoi_low_finish *given) {
+  const rotoi_low_finish f = *given;
+  const rotoi_code code = *f.to_code;
+  for (size_t i = 0; i < f.rows; ++i) {
+    for (size_t c = 0; c < 16 * f.vectors; c += 16)
+      rotoi_put_low(f.to, i * f.to_stride + c, _mm512_loadu_ps((const float *)f.from + i * f.from_stride + c), &code, ROTOI_U8);
+  }
 }
 
 static void rotoi_low_finish_all(const rotoi_low_finish *f, int act) {
-  if (f->to_code->type == ROTOI_F32) {
-    rotoi_low_finish_f32(f, act);
-  } else if (f->to_code->type == ROTOI_BF16) {
-    rotoi_low_finish_bf16(f, act);
-  } else {
-    rotoi_low_finish_u8(f, act);
+  const rotoi_type type = f->to_code->type;
+  if (f->factor && type == ROTOI_U8 && !f->add && (f->curve || act <= ROTO_ACT_RELU6)) {
+    rotoi_finish_bytes(f, act);
+    return;
   }
+  if (f->factor || f->add) rotoi_finish_floats(f);
+  if (type == ROTOI_BF16) {
+    rotoi_low_finish_bf16(f, act);
+    return;
+  }
+  rotoi_low_finish plain = *f;
+  if (type == ROTOI_U8) plain.to = f->from, plain.to_stride = f->from_stride;
+  rotoi_low_finish_f32(&plain, act);
+  if (type == ROTOI_U8) rotoi_finish_quantize(f);
 }
 
 /* ---- gemm ---- */
@@ -142,15 +326,15 @@ enum { ROTOI_LOW_MR = 14, ROTOI_LOW_NR = 32 };
 
 /* acc += x * b, two bfloat16 or four bytes a lane.  Through the compiler's intrinsics gcc 12 keeps accumulators in memory
  * as well, and loads b again for each product of bytes: half the speed there. */
-rotoi_inline ROTOI_AVX512_BF16 void rotoi_dot_bf16(__m512 *acc, __m512i x, __m512i b) {
+rotoi_inline ROTOI_AVX512 void rotoi_dot_bf16(__m512 *acc, __m512i x, __m512i b) {
   __asm__("vdpbf16ps %2, %1, %0" : "+v"(*acc) : "v"(x), "v"(b));
 }
-rotoi_inline ROTOI_AVX512_VNNI void rotoi_dot_u8(__m512i *acc, __m512i x, __m512i b) {
+rotoi_inline ROTOI_AVX512 void rotoi_dot_u8(__m512i *acc, __m512i x, __m512i b) {
   __asm__("vpdpbusd %2, %1, %0" : "+v"(*acc) : "v"(x), "v"(b));
 }
 
 /* The sums of a tile, [m][16 * nv]. */
-rotoi_inline ROTOI_AVX512_BF16 void rotoi_sums_bf16(const rotoi_low_gemm *g, float *out, const size_t m, const size_t nv) {
+rotoi_inline ROTOI_AVX512 void rotoi_sums_bf16(const rotoi_low_gemm *g, float *out, const size_t m, const size_t nv) {
   const __m512 zero = _mm512_setzero_ps(), bias0 = g->bias ? _mm512_loadu_ps(g->bias) : zero;
   const __m512 bias1 = g->bias && nv > 1 ? _mm512_loadu_ps(g->bias + 16) : zero;
   __m512 acc0[ROTOI_LOW_MR], acc1[ROTOI_LOW_MR];
@@ -178,7 +362,7 @@ rotoi_inline ROTOI_AVX512_BF16 void rotoi_sums_bf16(const rotoi_low_gemm *g, flo
   }
 }
 
-rotoi_inline ROTOI_AVX512_VNNI void rotoi_sums_u8(const rotoi_low_gemm *g, float *out, const size_t m, const size_t nv) {
+rotoi_inline ROTOI_AVX512 void rotoi_sums_u8(const rotoi_low_gemm *g, float *out, const size_t m, const size_t nv) {
   __m512i acc0[ROTOI_LOW_MR], acc1[ROTOI_LOW_MR];
   ROTOI_UNROLL
   for (size_t i = 0; i < m; ++i) acc0[i] = acc1[i] = _mm512_setzero_si512();
@@ -197,20 +381,17 @@ rotoi_inline ROTOI_AVX512_VNNI void rotoi_sums_u8(const rotoi_low_gemm *g, float
       }
     }
   }
-  const __m512 factor0 = _mm512_loadu_ps(g->factor), bias0 = _mm512_loadu_ps(g->bias);
-  const __m512 factor1 = nv > 1 ? _mm512_loadu_ps(g->factor + 16) : factor0,
-               bias1 = nv > 1 ? _mm512_loadu_ps(g->bias + 16) : bias0;
   ROTOI_UNROLL
   for (size_t i = 0; i < m; ++i) {
-    _mm512_storeu_ps(out + i * 16 * nv, _mm512_fmadd_ps(_mm512_maskz_cvtepi32_ps(0xffff, acc0[i]), factor0, bias0));
-    if (nv > 1)
-      _mm512_storeu_ps(out + i * 16 * nv + 16, _mm512_fmadd_ps(_mm512_maskz_cvtepi32_ps(0xffff, acc1[i]), factor1, bias1));
+    _mm512_storeu_si512(out + i * 16 * nv, acc0[i]);
+    if (nv > 1) _mm512_storeu_si512(out + i * 16 * nv + 16, acc1[i]);
   }
 }
 
-static void rotoi_finish_low_gemm(const rotoi_low_gemm *g, const float *sums) {
+static void rotoi_finish_low_gemm(const rotoi_low_gemm *g, void *sums) {
   rotoi_low_finish f;
   f.from = sums, f.from_stride = 16 * g->nv;
+  f.factor = g->factor, f.bias = g->bias, f.curve = g->curve;
   f.add = g->add, f.add_stride = g->add_stride, f.add_code = &g->add_code;
   f.to = g->c, f.to_stride = g->c_stride, f.to_code = &g->c_code;
   f.rows = g->m, f.vectors = g->nv;
@@ -246,13 +427,13 @@ static void rotoi_finish_low_gemm(const rotoi_low_gemm *g, const float *sums) {
       ROTO_ASSERT(0);     \
   }
 
-static ROTOI_AVX512_BF16 void rotoi_gemm_14x32_bf16(const rotoi_low_gemm *g) {
+static ROTOI_AVX512 void rotoi_gemm_14x32_bf16(const rotoi_low_gemm *g) {
   float buffer[ROTOI_LOW_MR * ROTOI_LOW_NR];
   ROTOI_TILES(rotoi_sums_bf16)
   rotoi_finish_low_gemm(g, buffer);
 }
 
-static ROTOI_AVX512_VNNI void rotoi_gemm_14x32_u8(const rotoi_low_gemm *g) {
+static ROTOI_AVX512 void rotoi_gemm_14x32_u8(const rotoi_low_gemm *g) {
   float buffer[ROTOI_LOW_MR * ROTOI_LOW_NR];
   ROTOI_TILES(rotoi_sums_u8)
   rotoi_finish_low_gemm(g, buffer);
@@ -262,11 +443,12 @@ static ROTOI_AVX512_VNNI void rotoi_gemm_14x32_u8(const rotoi_low_gemm *g) {
 
 /* ---- depthwise ---- */
 
-static void rotoi_finish_low_depthwise(const rotoi_low_depthwise *d, const float *sums, size_t n, size_t place, size_t c0,
+static void rotoi_finish_low_depthwise(const rotoi_low_depthwise *d, float *sums, size_t n, size_t place, size_t c0,
                                        size_t c1) {
   rotoi_low_finish f;
   f.from = sums, f.from_stride = ROTOI_DEPTHWISE_CHUNK;
-  f.add = NULL, f.add_stride = 0, f.add_code = NULL;
+  f.factor = d->factor ? d->factor + c0 : NULL, f.bias = d->factor ? d->shape.bias + c0 : NULL, f.curve = d->curve;
+  f.add = NULL, f.add_stride = 0, f.add_code = &d->in_code;
   f.to = (unsigned char *)d->out + (place + c0) * rotoi_type_size(d->out_code.type);
   f.to_stride = d->shape.cs, f.to_code = &d->out_code;
   f.rows = n, f.vectors = (c1 - c0) / 16;
@@ -274,15 +456,88 @@ static void rotoi_finish_low_depthwise(const rotoi_low_depthwise *d, const float
   rotoi_low_finish_all(&f, d->shape.act);
 }
 
+/* Words of what `count` rows of the kernel meet in 16 channels: that of the first in the lowest part, and so on; anything in a
+ * part without a row, whose weights are zero. */
+rotoi_inline ROTOI_AVX512 __m512i rotoi_low_column(const unsigned char *const *row, const size_t *inside, size_t place,
+                                                   size_t at, const size_t count, const rotoi_type type) {
+  const __m512i rows = _mm512_setr_epi32(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15);
+  const __m512i bytes =
+      _mm512_maskz_broadcast_i32x4(0xffff, _mm_setr_epi8(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15));
+  const __m512i halves = _mm512_add_epi32(
+      _mm512_set1_epi32(0x100000),
+      _mm512_mullo_epi32(_mm512_set1_epi32(0x10001), _mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15)));
+  const unsigned char *p[4];
+  ROTOI_UNROLL
+  for (size_t i = 0; i < count; ++i) p[i] = row[i] + (place & inside[i]) + at;
+  if (type == ROTOI_BF16) {
+    const __m256i first = _mm256_loadu_si256((const __m256i *)(const void *)p[0]);
+    if (count == 1) return _mm512_maskz_cvtepu16_epi32(0xffff, first);
+    const __m256i second = _mm256_loadu_si256((const __m256i *)(const void *)p[1]);
+    return _mm512_maskz_permutexvar_epi16(0xffffffff, halves,
+                                          _mm512_maskz_inserti64x4(0xff, _mm512_castsi256_si512(first), second, 1));
+  }
+  const __m128i top = _mm_loadu_si128((const __m128i *)(const void *)p[0]);
+  if (count == 1) return _mm512_maskz_cvtepu8_epi32(0xffff, top);
+  __m512i v = _mm512_castsi128_si512(top);
+  ROTOI_UNROLL
+  for (size_t i = 1; i < count; ++i)
+    v = _mm512_mask_broadcast_i32x4(v, (__mmask16)(0xf << 4 * i), _mm_loadu_si128((const __m128i *)(const void *)p[i]));
+  return _mm512_shuffle_epi8(_mm512_maskz_permutexvar_epi32(0xffff, rows, v), bytes);
+}
+
+/* Outputs x .. x + tile of row y, as many as there are. */
 rotoi_inline ROTOI_AVX512 void rotoi_low_depthwise_tile(const rotoi_low_depthwise *d, size_t y, size_t x, const size_t tile,
                                                         const size_t kw, const size_t stride, const rotoi_type type) {
   const rotoi_depthwise *s = &d->shape;
+  const size_t span = (tile - 1) * stride + kw, size = rotoi_type_size(type), per = 4 / size;
+  const __m512i outside = _mm512_set1_epi32(type == ROTOI_U8 ? (int)d->in_code.zero * 0x01010101 : 0);
   float sums[8 * ROTOI_DEPTHWISE_CHUNK];
+  const unsigned char *row[5];
+  size_t inside[5]; /* all ones, or zero where a row is outside */
   rotoi_depthwise_window at;
-  rotoi_depthwise_find(s, y, x, tile, (tile - 1) * stride + kw, &at);
+  rotoi_depthwise_find(s, y, x, tile, span, &at);
+  for (size_t ky = 0; ky < kw; ++ky) {
+    const size_t iy = y * stride + ky - s->pad_top; /* wraps above the picture */
+    inside[ky] = iy < s->h ? ~(size_t)0 : 0;
+    row[ky] = iy < s->h ? (const unsigned char *)d->in + iy * s->w_in * s->cs * size : (const unsigned char *)d->outside;
+  }
   for (size_t c0 = s->c0, c1; c0 < s->c1; c0 = c1) {
     c1 = s->c1 - c0 < ROTOI_DEPTHWISE_CHUNK ? s->c1 : c0 + ROTOI_DEPTHWISE_CHUNK;
-    rotoi_depthwise_sums_avx512(s, d->in, d->in_code.zero, &at, c0, c1, sums, ROTOI_DEPTHWISE_CHUNK, tile, kw, stride, type);
+    for (size_t c = c0; c < c1; c += 16) {
+      const unsigned char *w = (const unsigned char *)d->words + 4 * c;
+      const __m512 bias = type == ROTOI_BF16 && s->bias ? _mm512_loadu_ps(s->bias + c) : _mm512_setzero_ps();
+      __m512 acc[8];
+      ROTOI_UNROLL
+      for (size_t i = 0; i < tile; ++i) acc[i] = bias;
+      ROTOI_UNROLL
+      for (size_t ky = 0; ky < kw; ky += per, w += 4 * kw * s->cs) {
+        __m512i weight[5];
+        ROTOI_UNROLL
+        for (size_t kx = 0; kx < kw; ++kx) weight[kx] = _mm512_loadu_si512(w + 4 * kx * s->cs);
+        ROTOI_UNROLL
+        for (size_t j = 0; j < span; ++j) {
+          __m512i pixel = outside;
+          if (at.column[j] != ROTOI_OUTSIDE)
+            pixel = rotoi_low_column(row + ky, inside + ky, at.column[j] * size, c * size, kw - ky < per ? kw - ky : per, type);
+          ROTOI_UNROLL
+          for (size_t kx = 0; kx < kw; ++kx) {
+            const size_t i = (j - kx) / stride;
+            if (!(j >= kx && i * stride == j - kx && i < tile)) continue;
+            if (type == ROTOI_BF16) {
+              rotoi_dot_bf16(&acc[i], pixel, weight[kx]);
+            } else {
+              __m512i sum = _mm512_castps_si512(acc[i]);
+              rotoi_dot_u8(&sum, pixel, weight[kx]);
+              acc[i] = _mm512_castsi512_ps(sum);
+            }
+          }
+        }
+      }
+      ROTOI_UNROLL
+      for (size_t i = 0; i < tile; ++i) {
+        if (i < at.n) _mm512_storeu_ps(sums + i * ROTOI_DEPTHWISE_CHUNK + c - c0, acc[i]);
+      }
+    }
     rotoi_finish_low_depthwise(d, sums, at.n, (y * s->ow + x) * s->cs, c0, c1);
   }
 }
@@ -290,12 +545,9 @@ rotoi_inline ROTOI_AVX512 void rotoi_low_depthwise_tile(const rotoi_low_depthwis
 rotoi_inline ROTOI_AVX512 void rotoi_low_depthwise_rows(const rotoi_low_depthwise *d, const size_t kw, const size_t stride,
                                                         const rotoi_type type) {
   const rotoi_depthwise *s = &d->shape;
+  enum { TILE = 8 };
   for (size_t y = s->y0; y < s->y1; ++y) {
-    if (s->ow % 7 == 0) {
-      for (size_t x = 0; x < s->ow; x += 7) rotoi_low_depthwise_tile(d, y, x, 7, kw, stride, type);
-    } else {
-      for (size_t x = 0; x < s->ow; x += 8) rotoi_low_depthwise_tile(d, y, x, 8, kw, stride, type);
-    }
+    for (size_t x = 0; x < s->ow; x += TILE) rotoi_low_depthwise_tile(d, y, x, TILE, kw, stride, type);
   }
 }
 
@@ -327,16 +579,16 @@ rotoi_inline ROTOI_AVX512 void rotoi_low_depthwise_any(const rotoi_low_depthwise
 }
 
 rotoi_inline ROTOI_AVX512 void rotoi_low_depthwise_each(const rotoi_low_depthwise *d, const rotoi_type type) {
-  if (d->shape.kw == 3 && d->shape.stride == 1) {
-    rotoi_low_depthwise_rows(d, 3, 1, type);
-  } else if (d->shape.kw == 3 && d->shape.stride == 2) {
-    rotoi_low_depthwise_rows(d, 3, 2, type);
-  } else if (d->shape.kw == 5 && d->shape.stride == 1) {
-    rotoi_low_depthwise_rows(d, 5, 1, type);
-  } else if (d->shape.kw == 5 && d->shape.stride == 2) {
-    rotoi_low_depthwise_rows(d, 5, 2, type);
-  } else {
+  if (!d->words) {
     rotoi_low_depthwise_any(d, type);
+  } else if (d->shape.kw == 3 && d->shape.stride == 1) {
+    rotoi_low_depthwise_rows(d, 3, 1, type);
+  } else if (d->shape.kw == 3) {
+    rotoi_low_depthwise_rows(d, 3, 2, type);
+  } else if (d->shape.stride == 1) {
+    rotoi_low_depthwise_rows(d, 5, 1, type);
+  } else {
+    rotoi_low_depthwise_rows(d, 5, 2, type);
   }
 }
 
@@ -400,7 +652,7 @@ rotoi_inline ROTOI_AVX512 void rotoi_add_act_low(const void *a, const rotoi_code
   for (size_t i = 0; i < n; i += 16) {
     __m512 x = rotoi_get_low(a, i, a_code);
     if (b) x = _mm512_add_ps(x, rotoi_get_low(b, i, b_code));
-    rotoi_low_put_any(out, i, rotoi_act_low(x, act, ROTOI_F32), out_code);
+    rotoi_low_put_any(out, i, rotoi_act_low(x, act), out_code);
   }
 }
 
@@ -416,13 +668,45 @@ rotoi_inline ROTOI_AVX512 void rotoi_scale_act_low(const void *a, const rotoi_co
   for (size_t p = 0; p < pixels; ++p) {
     for (size_t c = 0; c < cs; c += 16) {
       const __m512 x = _mm512_mul_ps(rotoi_get_low(a, p * cs + c, a_code), _mm512_loadu_ps(s + c));
-      rotoi_low_put_any(out, p * cs + c, rotoi_act_low(x, act, ROTOI_F32), out_code);
+      rotoi_low_put_any(out, p * cs + c, rotoi_act_low(x, act), out_code);
     }
   }
 }
 
+/* Bytes to bytes in words: (q - zero) 2^e, times a factor of which 2^-e is below one, rounded by the multiplication.  0 if a factor
+ * is too large for that. */
+static ROTOI_AVX512 int rotoi_scale_bytes(const unsigned char *a, const rotoi_code *a_code, const float *s, size_t pixels,
+                                          size_t cs, unsigned char *out, const rotoi_code *out_code) {
+  const float unit = a_code->scale * out_code->inverse;
+  __m512 most = _mm512_setzero_ps();
+  for (size_t c = 0; c < cs; c += 16)
+    most = rotoi_max_avx512(most, _mm512_maskz_andnot_ps(0xffff, _mm512_set1_ps(-0.0f), _mm512_loadu_ps(s + c)));
+  float lanes[ROTOI_LANES], largest = 0;
+  int e = 0;
+  _mm512_storeu_ps(lanes, most);
+  for (size_t i = 0; i < ROTOI_LANES; ++i) largest = lanes[i] * unit > largest ? lanes[i] * unit : largest;
+  for (; e < 7 && largest >= 0.999f; ++e) largest *= 0.5f;
+  if (!(largest < 0.999f)) return 0;
+  const __m256i from = _mm256_set1_epi16((short)a_code->zero), to = _mm256_set1_epi16((short)out_code->zero);
+  const __m128i shift = _mm_cvtsi32_si128(e);
+  for (size_t c = 0; c < cs; c += 16) {
+    const __m512 factor = _mm512_mul_ps(_mm512_loadu_ps(s + c), _mm512_set1_ps(unit * (float)(1 << (15 - e))));
+    const __m256i f = _mm512_maskz_cvtsepi32_epi16(0xffff, _mm512_maskz_cvtps_epi32(0xffff, factor));
+    for (size_t i = c; i < pixels * cs; i += cs) {
+      __m256i x = _mm256_cvtepu8_epi16(_mm_loadu_si128((const __m128i *)(const void *)(a + i)));
+      x = _mm256_mulhrs_epi16(_mm256_sll_epi16(_mm256_sub_epi16(x, from), shift), f);
+      x = _mm256_max_epi16(_mm256_add_epi16(x, to), _mm256_setzero_si256());
+      _mm_storeu_si128((__m128i *)(void *)(out + i), _mm256_maskz_cvtusepi16_epi8(0xffff, x));
+    }
+  }
+  return 1;
+}
+
 static ROTOI_AVX512 void rotoi_scale_low(const void *a, rotoi_code a_code, const float *s, size_t pixels, size_t cs, int act,
                                          void *out, rotoi_code out_code) {
+  if (a_code.type == ROTOI_U8 && out_code.type == ROTOI_U8 && act == ROTO_ACT_NONE &&
+      rotoi_scale_bytes((const unsigned char *)a, &a_code, s, pixels, cs, (unsigned char *)out, &out_code))
+    return;
 #define ROTOI_CALL(constant) rotoi_scale_act_low(a, &a_code, s, pixels, cs, constant, out, &out_code)
   ROTOI_ACT_SWITCH(act, ROTOI_CALL)
 #undef ROTOI_CALL

@@ -105,6 +105,34 @@ rotoi_inline float rotoi_act_scalar(float x, int act) {
       CALL(ROTO_ACT_NONE);          \
   }
 
+static inline int rotoi_has_curve(int act) {
+  return act == ROTO_ACT_SWISH || act == ROTO_ACT_HARD_SWISH;
+}
+
+/* The curve (kernels.c) of a swish whose result is stored as `code` says.  As many bits as the deepest fall between results that
+ * fit a byte leaves room for; steps as wide as need be for the last entry to be below a quarter of a byte's step, or to lie where
+ * either sign has left the bytes. */
+static inline void rotoi_make_curve(int act, rotoi_code code, rotoi_fall *curve) {
+  float deepest = 0, unit;
+  for (float x = 0; x < 1.6f; x += 1.0f / 64) { /* swish is lowest at -1.28, hard swish at -1.5 */
+    const float fall = -rotoi_act_scalar(-x, act) * code.inverse;
+    if (fall > deepest) deepest = fall;
+    if (fall >= code.zero && x * code.inverse - fall >= 255 - code.zero) break;
+  }
+  curve->bits = 6, curve->step = 0;
+  while (curve->bits > 0 && deepest * (float)(1 << curve->bits) > 255) --curve->bits;
+  unit = (float)(1 << curve->bits) * code.inverse;
+  for (; curve->step < 7; ++curve->step) {
+    const float x = (float)(255 << curve->step) / unit, fall = -rotoi_act_scalar(-x, act) * code.inverse;
+    if (fall < 0.25f || (fall >= code.zero && x * code.inverse - fall >= 255 - code.zero)) break;
+  }
+  for (int i = 0; i < 256; ++i) {
+    const float x = ((float)(i << curve->step) + 0.5f * (float)((1 << curve->step) - 1)) / unit;
+    const float fall = 0.5f - rotoi_act_scalar(-x, act) * unit;
+    curve->fall[i] = (unsigned char)(fall < 255 ? fall : 255);
+  }
+}
+
 rotoi_inline void rotoi_gemm_rows_scalar(const rotoi_gemm *g, const size_t m) {
   for (size_t j0 = 0; j0 < ROTOI_LANES; j0 += 8) {
     float acc[4][8];

@@ -42,28 +42,37 @@ static inline size_t rotoi_panel_vectors(size_t panel, size_t columns, size_t nr
   return left >= nr ? nr / ROTOI_LANES : (left + ROTOI_LANES - 1) / ROTOI_LANES;
 }
 
-/* One panel, to its place in `out`, the start of the whole packed matrix; panels may be packed on different threads. */
-static inline void rotoi_pack_panel(const rotoi_pack *p, size_t panel, float *out) {
-  const unsigned char *weights = (const unsigned char *)p->weights;
-  size_t first = panel * p->nr;
-  size_t width = rotoi_panel_vectors(panel, p->columns, p->nr) * ROTOI_LANES;
-  size_t real = p->columns - first < width ? p->columns - first : width;
-  out += first * p->taps * p->k;
-  for (size_t t = 0; t < p->taps; ++t) {
-    size_t tap = p->tap_offset ? p->tap_offset[t] : t * p->k * p->columns;
-    for (size_t l = 0; l < p->k; ++l, out += width) {
-      const unsigned char *row = weights + (tap + l * p->row_stride + first * p->col_stride) * 4;
-      for (size_t j = 0; j < real; ++j) out[j] = rotoi_f32(row + j * p->col_stride * 4);
-      if (p->scale) {
-        for (size_t j = 0; j < real; ++j) out[j] *= p->scale[first + j];
-      }
-      for (size_t j = real; j < width; ++j) out[j] = 0;
-    }
+/* Blocks of constant length, which compilers turn into vectors. */
+static inline void rotoi_pack_row(const unsigned char *row, const float *scale, size_t count, float *out) {
+  size_t j = 0;
+  for (; j + ROTOI_LANES <= count; j += ROTOI_LANES) {
+    float block[ROTOI_LANES];
+    for (size_t i = 0; i < ROTOI_LANES; ++i) block[i] = rotoi_f32(row + 4 * (j + i));
+    for (size_t i = 0; scale && i < ROTOI_LANES; ++i) block[i] *= scale[j + i];
+    for (size_t i = 0; i < ROTOI_LANES; ++i) out[j + i] = block[i];
   }
+  for (; j < count; ++j) out[j] = rotoi_f32(row + 4 * j) * (scale ? scale[j] : 1);
 }
 
+/* All panels side by side, so that the file is read strictly forwards. */
 static inline void rotoi_pack_panels(const rotoi_pack *p, float *out) {
-  for (size_t panel = 0; panel < rotoi_panel_count(p->columns, p->nr); ++panel) rotoi_pack_panel(p, panel, out);
+  const size_t rows = p->taps * p->k;
+  for (size_t r = 0; r < rows; ++r) {
+    const size_t t = r / p->k, tap = p->tap_offset ? p->tap_offset[t] : t * p->k * p->columns;
+    const unsigned char *row = (const unsigned char *)p->weights + (tap + r % p->k * p->row_stride) * 4;
+    for (size_t first = 0; first < p->columns; first += p->nr) {
+      const size_t width = rotoi_panel_vectors(first / p->nr, p->columns, p->nr) * ROTOI_LANES;
+      const size_t real = p->columns - first < width ? p->columns - first : width;
+      const float *scale = p->scale ? p->scale + first : NULL;
+      float *to = out + first * rows + r * width;
+      if (p->col_stride == 1) {
+        rotoi_pack_row(row + 4 * first, scale, real, to);
+      } else {
+        for (size_t j = 0; j < real; ++j) to[j] = rotoi_f32(row + (first + j) * p->col_stride * 4) * (scale ? scale[j] : 1);
+      }
+      for (size_t j = real; j < width; ++j) to[j] = 0;
+    }
+  }
 }
 
 /* ---- low precision: words of 32 bits that hold `per` = 2 or 4 consecutive rows of a column.  A tap's k rows become
@@ -85,9 +94,20 @@ static inline int32_t rotoi_round(float value) {
 }
 
 /* The row of column 0 at (t, l), and how far its columns stand apart in bytes. */
-static inline const unsigned char *rotoi_pack_row(const rotoi_pack *p, size_t t, size_t l) {
+static inline const unsigned char *rotoi_pack_at(const rotoi_pack *p, size_t t, size_t l) {
   const size_t tap = p->tap_offset ? p->tap_offset[t] : t * p->k * p->columns;
   return (const unsigned char *)p->weights + (tap + l * p->row_stride) * 4;
+}
+
+/* Weight number `i`, of `column`, as it is stored. */
+static inline void rotoi_put_weight(const rotoi_pack *p, rotoi_type type, size_t i, size_t column, unsigned char *to) {
+  const float w = rotoi_f32((const unsigned char *)p->weights + 4 * i) * (p->scale ? p->scale[column] : 1);
+  if (type == ROTOI_BF16) {
+    const uint16_t half = rotoi_to_bf16(w);
+    memcpy(to, &half, 2);
+  } else {
+    *to = (unsigned char)rotoi_round(w);
+  }
 }
 
 /* As rotoi_pack_panel, to `out`, the start of the packed matrix.  For bytes p->scale already takes weights to -127..127. */
@@ -99,7 +119,7 @@ static inline void rotoi_pack_words(const rotoi_pack *p, rotoi_type type, size_t
   memset(out, 0, 4 * width * p->taps * words);
   for (size_t t = 0; t < p->taps; ++t) {
     for (size_t l = 0; l < p->k; ++l) {
-      const unsigned char *row = rotoi_pack_row(p, t, l) + first * p->col_stride * 4;
+      const unsigned char *row = rotoi_pack_at(p, t, l) + first * p->col_stride * 4;
       unsigned char *to = out + 4 * width * (t * words + l / per) + l % per * rotoi_type_size(type);
       for (size_t j = 0; j < real; ++j) {
         const float w = rotoi_f32(row + j * p->col_stride * 4) * (p->scale ? p->scale[first + j] : 1);
@@ -114,6 +134,17 @@ static inline void rotoi_pack_words(const rotoi_pack *p, rotoi_type type, size_t
   }
 }
 
+/* The weights [kh][kw][columns] of a depthwise convolution to [ceil(kh / per)][kw][cs] words: each holds `per` rows of the kernel
+ * in a channel, zeros where there is none.  p: taps = kh * kw, k = 1; p->scale as in rotoi_pack_words. */
+static inline void rotoi_pack_columns(const rotoi_pack *p, rotoi_type type, size_t kw, size_t cs, unsigned char *out) {
+  const size_t size = rotoi_type_size(type), per = 4 / size, kh = p->taps / kw;
+  memset(out, 0, 4 * ((kh + per - 1) / per) * kw * cs);
+  for (size_t t = 0; t < p->taps; ++t) {
+    unsigned char *to = out + 4 * cs * (t / kw / per * kw + t % kw) + t / kw % per * size;
+    for (size_t c = 0; c < p->columns; ++c) rotoi_put_weight(p, type, t * p->columns + c, c, to + 4 * c);
+  }
+}
+
 /* For each column what takes its weights to bytes: the largest to 127, or less where 255 times the sum of their sizes, and of what
  * rounding may add, could leave an int32.  Halves of at most ROTOI_MOST_BYTE_ROWS rows are far below that limit. */
 enum { ROTOI_MOST_BYTE_ROWS = 1 << 22 };
@@ -124,7 +155,7 @@ static inline void rotoi_byte_scales(const rotoi_pack *p, float *scale) {
   for (size_t j = 0; j < p->columns; ++j) scale[j] = 0;
   for (size_t t = 0; t < p->taps; ++t) {
     for (size_t l = 0; l < p->k; ++l) {
-      const unsigned char *row = rotoi_pack_row(p, t, l);
+      const unsigned char *row = rotoi_pack_at(p, t, l);
       for (size_t j = 0; j < p->columns; ++j) {
         const float w = rotoi_f32(row + j * p->col_stride * 4), size = w < 0 ? -w : w;
         scale[j] = size > scale[j] ? size : scale[j];
@@ -137,7 +168,7 @@ static inline void rotoi_byte_scales(const rotoi_pack *p, float *scale) {
     double sum = 0;
     for (size_t t = 0; t < p->taps; ++t) {
       for (size_t l = 0; l < p->k; ++l) {
-        const double w = (double)rotoi_f32(rotoi_pack_row(p, t, l) + j * p->col_stride * 4);
+        const double w = (double)rotoi_f32(rotoi_pack_at(p, t, l) + j * p->col_stride * 4);
         sum += w < 0 ? -w : w;
       }
     }

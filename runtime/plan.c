@@ -68,7 +68,9 @@ typedef struct rotoi_step {
   size_t kh, kw, stride, pad_top, pad_left;
   size_t weights, bias;
   size_t factor;            /* GEMM of bytes: what a sum of products stands for, a column */
-  size_t outside;           /* GEMM: a pixel outside the picture */
+  size_t outside;           /* a pixel outside the picture */
+  int dots;                 /* DEPTHWISE: the weights are words */
+  size_t curve;             /* products of bytes to bytes: the rotoi_fall of a swish */
   int max;                  /* POOL */
   size_t points, per_point; /* POINTS */
   /* What tasks share out: rows (GEMM: tiles of mr pixels; DEPTHWISE, POOL, CONCAT, UPSAMPLE: rows of the result; ADD, SCALE:
@@ -418,7 +420,11 @@ static int rotoi_plan_depthwise(rotoi_planner *p, rotoi_step *s, const rotoi_val
     partial->cs = s->cs;
     partial->size = s->row_tasks * s->cs * sizeof(float);
   }
-  if (!rotoi_mul(s->kh * s->kw, s->cs, &count)) return 0;
+  s->dots = s->low && node->op == ROTO_OP_DEPTHWISE && rotoi_has_words(s->kh, s->kw, s->stride);
+  if (s->dots && s->in_code.type == ROTOI_U8) {
+    if (!rotoi_plan_weights(p, s->cs, sizeof(float), &s->factor) || !rotoi_plan_weights(p, s->cs, 1, &s->outside)) return 0;
+  }
+  if (!rotoi_mul(s->dots ? rotoi_words(s->kh, s->in_code.type) * s->kw : s->kh * s->kw, s->cs, &count)) return 0;
   return rotoi_plan_weights(p, count, sizeof(float), &s->weights) && rotoi_plan_weights(p, s->cs, sizeof(float), &s->bias);
 }
 
@@ -433,7 +439,7 @@ static roto_status rotoi_plan_step(rotoi_planner *p, uint32_t end) {
   s->node = last->head;
   s->end = end;
   for (uint32_t i = 0; i < ROTO_MAX_INPUTS; ++i) s->in[i] = ROTOI_ABSENT;
-  s->scale = s->mean = s->partial = s->weights = s->bias = s->factor = ROTOI_ABSENT;
+  s->scale = s->mean = s->partial = s->weights = s->bias = s->factor = s->curve = ROTOI_ABSENT;
   s->in[0] = node->inputs[0];
   s->out = end;
   s->in_code = s->read_code = in->code;
@@ -494,6 +500,8 @@ static roto_status rotoi_plan_step(rotoi_planner *p, uint32_t end) {
       break;
   }
   if (s->in[1] != ROTOI_ABSENT) s->second_code = p->values[s->in[1]].code;
+  if (s->factor != ROTOI_ABSENT && s->out_code.type == ROTOI_U8 && rotoi_has_curve(s->act) && rotoi_has_byte_tables())
+    fits &= rotoi_plan_weights(p, 1, sizeof(rotoi_fall), &s->curve);
   if (s->weights == ROTOI_ABSENT)
     s->low = s->in_code.type != ROTOI_F32 || s->second_code.type != ROTOI_F32 || s->out_code.type != ROTOI_F32;
   return fits ? ROTO_OK : ROTO_ERR_LIMIT;
@@ -638,49 +646,54 @@ static void rotoi_fold(const rotoi_planner *p, const rotoi_value *head, size_t c
 static void rotoi_plan_fill(const rotoi_planner *p, const rotoi_step *s) {
   const rotoi_value *head = p->values + s->node;
   float *bias = rotoi_floats(p->plan->weights, s->bias), *weights = rotoi_floats(p->plan->weights, s->weights);
+  if (s->curve != ROTOI_ABSENT) rotoi_make_curve(s->act, s->out_code, (rotoi_fall *)(void *)(p->plan->weights + s->curve));
+  memset(bias, 0, s->ocs * sizeof(float));
   for (size_t c = 0; c < s->oc; ++c) {
     double scale, shift;
     rotoi_fold(p, head, c, &scale, &shift);
     p->scale[c] = (float)scale;
     bias[c] = (float)shift;
   }
-  if (s->kind == ROTOI_STEP_GEMM) {
-    rotoi_pack pack;
-    memset(&pack, 0, sizeof pack);
-    pack.weights = rotoi_tensor(p->file, head->node.tensors[0], NULL);
-    pack.taps = s->kh * s->kw;
-    pack.k = s->c;
-    pack.columns = pack.row_stride = s->oc;
-    pack.col_stride = 1;
-    pack.scale = p->scale;
-    pack.nr = s->low ? p->plan->low->nr : p->plan->kernels->nr;
-    if (!s->low) {
-      rotoi_pack_panels(&pack, weights);
-      return;
-    }
-    unsigned char *words = p->plan->weights + s->weights;
-    if (s->in_code.type == ROTOI_U8) {
-      /* real = scale * sum of input * weight; the input is code.scale * (byte - code.zero), the weight byte / byte_scale. */
-      float *factor = rotoi_floats(p->plan->weights, s->factor);
-      rotoi_byte_scales(&pack, p->byte_scale);
-      for (size_t c = 0; c < s->oc; ++c) factor[c] = s->read_code.scale * p->scale[c] / p->byte_scale[c];
-      pack.scale = p->byte_scale;
-      if (s->outside) memset(p->plan->weights + s->outside, (int)s->read_code.zero, s->cs);
-    }
-    for (size_t panel = 0; panel < s->columns; ++panel) rotoi_pack_words(&pack, s->in_code.type, panel, words);
-    if (s->in_code.type == ROTOI_U8) {
-      const float *factor = rotoi_floats(p->plan->weights, s->factor);
-      for (size_t c = 0; c < s->oc; ++c) {
-        const double sum = (double)rotoi_byte_sum(&pack, c, words);
-        bias[c] = (float)((double)bias[c] - (double)factor[c] * (double)s->read_code.zero * sum);
-      }
-    }
-  } else {
-    const unsigned char *from = head->node.op == ROTO_OP_DEPTHWISE ? rotoi_tensor(p->file, head->node.tensors[0], NULL) : NULL;
-    for (size_t t = 0; t < s->kh * s->kw; ++t) {
+  rotoi_pack pack;
+  memset(&pack, 0, sizeof pack);
+  if (head->node.op != ROTO_OP_BATCHNORM) pack.weights = rotoi_tensor(p->file, head->node.tensors[0], NULL);
+  pack.taps = s->kh * s->kw;
+  pack.k = s->kind == ROTOI_STEP_GEMM ? s->c : 1;
+  pack.columns = pack.row_stride = s->oc;
+  pack.col_stride = 1;
+  pack.scale = p->scale;
+  pack.nr = s->low ? p->plan->low->nr : p->plan->kernels->nr;
+  if (s->factor != ROTOI_ABSENT) {
+    /* real = scale * sum of input * weight; the input is code.scale * (byte - code.zero), the weight byte / byte_scale. */
+    float *factor = rotoi_floats(p->plan->weights, s->factor);
+    rotoi_byte_scales(&pack, p->byte_scale);
+    memset(factor, 0, s->ocs * sizeof(float));
+    for (size_t c = 0; c < s->oc; ++c) factor[c] = s->read_code.scale * p->scale[c] / p->byte_scale[c];
+    pack.scale = p->byte_scale;
+    if (s->outside) memset(p->plan->weights + s->outside, (int)s->read_code.zero, s->cs);
+  }
+  unsigned char *words = p->plan->weights + s->weights;
+  if (s->dots) {
+    rotoi_pack_columns(&pack, s->in_code.type, s->kw, s->cs, words);
+    pack.nr = s->cs; /* how far apart words of a column are */
+  } else if (s->kind == ROTOI_STEP_DEPTHWISE) {
+    memset(weights, 0, pack.taps * s->cs * sizeof(float));
+    for (size_t t = 0; t < pack.taps; ++t) {
       for (size_t c = 0; c < s->oc; ++c)
-        weights[t * s->cs + c] = s->in_code.scale * p->scale[c] * (from ? rotoi_f32(from + (t * s->oc + c) * 4) : 1.0f);
+        weights[t * s->cs + c] = s->in_code.scale * p->scale[c] *
+                                 (pack.weights ? rotoi_f32((const unsigned char *)pack.weights + (t * s->oc + c) * 4) : 1.0f);
     }
+  } else if (!s->low) {
+    rotoi_pack_panels(&pack, weights);
+  } else {
+    for (size_t panel = 0; panel < s->columns; ++panel) rotoi_pack_words(&pack, s->in_code.type, panel, words);
+  }
+  if (s->factor == ROTOI_ABSENT) return;
+  const float *factor = rotoi_floats(p->plan->weights, s->factor);
+  if (s->dots) pack.taps = s->kw, pack.k = s->kh;
+  for (size_t c = 0; c < s->oc; ++c) {
+    const double sum = (double)rotoi_byte_sum(&pack, c, words);
+    bias[c] = (float)((double)bias[c] - (double)factor[c] * (double)s->read_code.zero * sum);
   }
 }
 
@@ -721,7 +734,7 @@ static roto_status rotoi_plan_build(rotoi_planner *p) {
   p->scale = (float *)rotoi_alloc(p->allocator, most_channels * sizeof(float));
   p->byte_scale = (float *)rotoi_alloc(p->allocator, most_channels * sizeof(float));
   if (!plan->weights || !p->scale || !p->byte_scale) return ROTO_ERR_MEMORY;
-  memset(plan->weights, 0, plan->weight_size);
+  memset(plan->weights, 0, zeros * sizeof(float)); /* the rest is written whole: zeros before would be another pass over it */
   for (size_t i = 0; i < plan->step_count; ++i) {
     if (plan->steps[i].weights != ROTOI_ABSENT) rotoi_plan_fill(p, plan->steps + i);
   }
