@@ -22,6 +22,7 @@
 #define real reference_real
 #define compute reference_compute
 #define conv_shape reference_shape
+#define large_alloc reference_large_alloc
 #define real_alloc reference_real_alloc
 #define compute_create reference_compute_create
 #define compute_threads reference_compute_threads
@@ -82,6 +83,7 @@
 #undef real
 #undef compute
 #undef conv_shape
+#undef large_alloc
 #undef real_alloc
 #undef compute_create
 #undef compute_threads
@@ -937,7 +939,9 @@ static void compare_fused(compute *const cp[2], const fused_case *f) {
     }
     for (size_t j = 0; j < count; j++) allowed[i][j] = 8 * sqrt((double)terms + 8) / 16777216 * (1 + largest);
   }
-  /* the scale of a batch norm, gamma / sqrt(variance + epsilon), errs as its variance does, most where that is nearly zero */
+  /* The scale of a batch norm is gamma * f(variance), f(v) = 1 / sqrt(v + epsilon).  f falls and is convex, so a variance that is
+   * off by at most `off`, which is what the variance itself is allowed, moves f by at most f(v - off) - f(v), and v is never below
+   * zero.  No fixed bound does: near v = 0, where few pixels are alike, f' = epsilon^-1.5 / 2 multiplies the error by 16000. */
   for (size_t c = 0; f->after && c < s->oc; c++) {
     double variance = want[F_ROWS2][NORM_VARIANCE * ocs + c], off = 8 * sqrt((double)terms + 8) / 16777216 * (1 + variance);
     double worst = 1 / sqrt(fmax(0, variance - off) + 1e-3) - 1 / sqrt(variance + 1e-3);
@@ -998,6 +1002,14 @@ static void check_fused(compute *const cp[2]) {
       f.act = options % 6 == 2 ? ROTO_ACT_NONE : options % 6 == 3 ? ROTO_ACT_RELU : ROTO_ACT_SWISH;
       compare_fused(cp, &f);
     }
+  }
+  /* above 4 MiB, in bfloat16 too, values are stored past the caches */
+  const conv_shape large[] = {shape(1, 180, 200, 24, 64, 1, 1, 1, 0, 0, 0, 0), shape(1, 180, 200, 64, 24, 1, 1, 1, 0, 0, 0, 0),
+                              shape(1, 180, 200, 64, 64, 3, 3, 1, 1, 1, 1, 1)};
+  for (size_t i = 0; i < 3 * COUNT(large); i++) {
+    int depthwise = i % 3 == 2, factor = i / 3 == 1 && !depthwise, half = i / 3 == 2 && compute_is_mixed(cp[0]);
+    const fused_case f = {large[i % 3], depthwise, 1, 1, factor, 0, ROTO_ACT_SWISH, half};
+    compare_fused(cp, &f);
   }
 }
 

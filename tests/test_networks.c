@@ -289,6 +289,54 @@ static void steps_agree_with_pytorch(const char *name, double decay, const doubl
   net_free(&net);
 }
 
+/* ---- recomputing ---- */
+
+/* Two steps of a trunk with a points head, one of them with half of the nodes frozen.  Outputs, gradients and running statistics
+ * end in `bits`. */
+static size_t two_steps(const char *name, int recompute, real **bits, size_t *count) {
+  network net;
+  optimizer o;
+  char message[512];
+  uint32_t resolution;
+  enum { IMAGES = 3, SIDE = 96 };
+  CHECK(architecture_build(&net, architecture_text(name, &resolution), SIDE, SIDE, POINTS, message) == 0, "%s", message);
+  net_finish(&net, 7);
+  net.recompute = recompute;
+  net_prepare(&net, cp, IMAGES);
+  optimizer_init(&o, &net);
+  const net_node *out = net_output(&net);
+  size_t outputs = IMAGES * value_stride(out->c), at = 0;
+  *count = 2 * outputs + net.value_count + net.trainable_count;
+  *bits = real_alloc(*count);
+  real *dy = real_alloc(outputs);
+  for (uint64_t step = 0; step < 2; step++) {
+    for (size_t k = 0; k < (size_t)IMAGES * SIDE * SIDE * 4; k++) net.outputs[0][k] = (real)uniform(5000 + step, k);
+    for (size_t k = 0; k < outputs; k++) dy[k] = (real)(0.1 * uniform(6000 + step, k));
+    net.frozen_nodes = step == 1 ? net.node_count / 2 : 0;
+    const real *y = net_forward(&net, 1, step);
+    for (size_t k = 0; k < outputs; k++) (*bits)[at++] = k % value_stride(out->c) < out->c ? y[k] : 0;
+    net_backward(&net, dy, NULL);
+    optimizer_step(&o, &net, 1e-3);
+  }
+  memcpy(*bits + at, net.values, net.value_count * sizeof(real));
+  memcpy(*bits + at + net.value_count, net.gradients, net.trainable_count * sizeof(real));
+  size_t memory = net.memory_size;
+  free(dy);
+  optimizer_free(&o);
+  net_free(&net);
+  return memory;
+}
+
+static void recomputing_changes_no_bit(const char *name, double most) {
+  real *kept, *again;
+  size_t count, same_count, memory = two_steps(name, 0, &kept, &count), less = two_steps(name, 1, &again, &same_count);
+  printf("  %s, %s: %.1f MiB, %.1f when recomputing\n", name, compute_isa(cp), (double)memory / 1048576, (double)less / 1048576);
+  CHECK(count == same_count && memcmp(kept, again, count * sizeof(real)) == 0, "%s: other bits", name);
+  CHECK((double)less < most * (double)memory, "%s: %zu of %zu bytes", name, less, memory);
+  free(kept);
+  free(again);
+}
+
 /* ---- optimizer ---- */
 
 static void moving_average_follows(void) {
@@ -361,6 +409,8 @@ int main(void) {
     steps_agree_with_pytorch("Adam", 0, adam_losses, adam_parameters, sizeof adam_parameters / sizeof *adam_parameters);
     steps_agree_with_pytorch("AdamW", 0.5, adamw_losses, adamw_parameters, sizeof adamw_parameters / sizeof *adamw_parameters);
     moving_average_follows();
+    recomputing_changes_no_bit("b0", 0.9);
+    if (compute_mixed(cp, 1)) recomputing_changes_no_bit("b0", 0.95);
     compute_free(cp);
   }
   return check_end("test_networks");

@@ -88,6 +88,7 @@ static int landmarks_main(int argc, char **argv) {
       {"--backgrounds", CLI_STRING, &o.backgrounds, "DIR", "augmentation: pictures for backgrounds and occluders"},
       {"--seed", CLI_INTEGER, &o.seed, "N", "of weights, order and augmentation (default 1)"},
       {"--precision", CLI_STRING, &precision, "NAME", TRAIN_PRECISION_HELP},
+      {"--recompute", CLI_FLAG, &o.recompute, NULL, TRAIN_RECOMPUTE_HELP},
       {"--threads", CLI_INTEGER, &threads, "N", "threads (default: all allowed)"},
       {"--isa", CLI_STRING, &isa, "NAME", "highest instruction set: scalar, avx2, avx512"},
       {"--evaluate-every", CLI_INTEGER, &o.evaluate_every, "N", "epochs between evaluations (default 5)"},

@@ -2,7 +2,11 @@
  * live only from their first contribution until their node has passed them on.
  *
  * A batch norm's value is not stored where its readers can normalize for themselves (compute.h): where a pointwise or
- * depthwise convolution is the only one, or squeeze-excite, whose mean and scaled value then are views too. */
+ * depthwise convolution is the only one, or squeeze-excite, whose mean and scaled value then are views too.
+ *
+ * What then is left are mostly the inputs of those batch norms, in an EfficientNet the expanded values between a block's ends.
+ * With `recompute` they too are kept only until their reader has run; the backward pass makes them again by the same call, from
+ * the block's input, so that every bit is what it was.  Batch statistics are kept and not taken again. */
 
 #include "network.h"
 
@@ -277,6 +281,7 @@ typedef struct net_plan {
   int fused;            /* a convolution of compute.h that reads views and leaves a slope_view to be read */
   uint32_t after;       /* of such a convolution: the batch norm that is its only reader, or 0 */
   int view;             /* BATCHNORM, SCALE: the value is not stored */
+  int passing;          /* the value lives in the pool while it is read, and is made again for the backward pass */
   int half;             /* the value, and its gradient, are stored as bfloat16: mixed, and read by a batch norm that is a view */
   uint32_t scale, mean; /* BATCHNORM that is a view read by squeeze-excite: those nodes, or 0 */
   norm_layer norm;
@@ -290,10 +295,6 @@ static size_t value_count(const network *net, uint32_t i) {
 /* Floats that hold a value, or its gradient. */
 static size_t stored_count(const network *net, uint32_t i) {
   return net->plans[i].half ? value_count(net, i) / 2 : value_count(net, i);
-}
-
-size_t net_value_bytes(const network *net, uint32_t node) {
-  return stored_count(net, node) * sizeof(real);
 }
 
 static conv_shape window_shape(const network *net, const net_node *node) {
@@ -384,6 +385,11 @@ static void plan_nodes(network *net) {
   }
   for (uint32_t i = 0; compute_is_mixed(net->cp) && i < net->node_count; i++)
     if (plans[i].after != 0 && plans[plans[i].after].view) plans[i].half = plans[plans[i].after].half = 1;
+  /* depthwise convolutions and those before them; making the others again would ask for a chain of blocks */
+  for (uint32_t i = 0; net->recompute && i < net->node_count; i++)
+    if (plans[i].after != 0 && plans[plans[i].after].view)
+      plans[i].passing = net->nodes[i].op == ROTO_OP_DEPTHWISE ||
+                         net->nodes[next_reader(net, plans[i].after, plans[i].after)].op == ROTO_OP_DEPTHWISE;
 }
 
 void net_prepare(network *net, compute *cp, size_t batch) {
@@ -399,7 +405,7 @@ void net_prepare(network *net, compute *cp, size_t batch) {
   plan_nodes(net);
   for (uint32_t i = 0; i < net->node_count; i++) {
     const net_node *node = &net->nodes[i];
-    size_t count = net->plans[i].view ? 0 : stored_count(net, i), saved = 0;
+    size_t count = net->plans[i].view || net->plans[i].passing ? 0 : stored_count(net, i), saved = 0;
     if (count > 0) net->outputs[i] = real_alloc(count);
     if (node->op == ROTO_OP_BATCHNORM) {
       norm_layer norm = {param(net, node, 0),          param(net, node, 1),         (real)node->epsilon, node->act, NULL,
@@ -421,7 +427,7 @@ void net_prepare(network *net, compute *cp, size_t batch) {
 
 void net_free(network *net) {
   for (uint32_t i = 0; net->outputs != NULL && i < net->node_count; i++) {
-    free(net->outputs[i]);
+    if (!net->plans[i].passing) free(net->outputs[i]);
     free(net->saved[i]);
   }
   for (size_t i = 0; net->pool != NULL && i < net->pool->entry_count; i++) free(net->pool->entries[i].block);
@@ -508,16 +514,42 @@ static void forward_batchnorm(network *net, uint32_t i, int training) {
   }
 }
 
-static void forward_fused(network *net, uint32_t i, int training) {
+/* The stored value behind value i, which may be a view of it. */
+static uint32_t stored_behind(const network *net, uint32_t i) {
+  while (net->plans[i].view) i = net->nodes[i].inputs[0];
+  return i;
+}
+
+static void let_go(network *net, uint32_t i) {
+  if (!net->plans[i].passing || net->outputs[i] == NULL) return;
+  pool_give(net->pool, net->outputs[i]);
+  net->outputs[i] = NULL;
+}
+
+/* after: the batch norm whose statistics are to be taken, or NULL. */
+static void run_fused(network *net, uint32_t i, norm_layer *after) {
   const net_node *node = &net->nodes[i];
   conv_shape s = window_shape(net, node);
   value_view x = view_of(net, node->inputs[0]);
-  norm_layer *after = net->plans[i].after != 0 && !is_frozen(net, training) ? norm_of(net, net->plans[i].after) : NULL;
+  if (net->plans[i].passing && net->outputs[i] == NULL) net->outputs[i] = pool_take(net->pool, stored_count(net, i));
   if (node->op == ROTO_OP_DEPTHWISE)
     depthwise_norm_forward(net->cp, &s, &x, param(net, node, 0), net->outputs[i], net->plans[i].half, after);
   else
     pointwise_forward(net->cp, s.n * s.h * s.w, s.ic, s.oc, &x, param(net, node, 0), net->outputs[i], net->plans[i].half,
                       after);
+}
+
+static void forward_fused(network *net, uint32_t i, int training) {
+  uint32_t after = net->plans[i].after;
+  run_fused(net, i, after != 0 && !is_frozen(net, training) ? norm_of(net, after) : NULL);
+  let_go(net, stored_behind(net, net->nodes[i].inputs[0]));
+}
+
+/* Value i again, if it was let go, from what lies before it. */
+static void make_again(network *net, uint32_t i) {
+  if (!net->plans[i].passing || net->outputs[i] != NULL) return;
+  make_again(net, stored_behind(net, net->nodes[i].inputs[0]));
+  run_fused(net, i, NULL);
 }
 
 static void forward_node(network *net, uint32_t i, int training, uint64_t seed) {
@@ -612,6 +644,30 @@ const real *net_forward(network *net, int training, uint64_t seed) {
   return net->outputs[net->node_count - 1];
 }
 
+/* Every value, gradient and weight that a pass concerns once: forward the inputs and the result, backward the gradients of both,
+ * and the values again where the derivative needs them. */
+net_work net_pass_work(const network *net, uint32_t i, net_pass pass) {
+  const net_node *node = &net->nodes[i];
+  const net_plan *plan = &net->plans[i];
+  net_work w = {0, 0, 0};
+  double read = 0, own = plan->view ? 0 : (double)(stored_count(net, i) * sizeof(real));
+  int op = node->op, kernel = net_has_kernel(node), whole = plan->fused && pass == NET_BACKWARD;
+  for (uint32_t k = 0; k < node->input_count; k++)
+    read += (double)(stored_count(net, stored_behind(net, node->inputs[k])) * sizeof(real));
+  if (op == ROTO_OP_INPUT || (pass == NET_BACKWARD_WEIGHTS && (plan->fused || !kernel))) return w;
+  if (plan->view) { /* what its input's norm or squeeze-excite leaves to be done */
+    if (pass == NET_BACKWARD && op == ROTO_OP_BATCHNORM && plan->scale != 0) w.value_bytes = 3 * read;
+    return w;
+  }
+  if (op == ROTO_OP_GLOBALPOOL && pass == NET_BACKWARD && net->plans[node->inputs[0]].view) return w;
+  int again = pass != NET_FORWARD && !kernel && op != ROTO_OP_ADD && op != ROTO_OP_CONCAT && op != ROTO_OP_GLOBALPOOL &&
+              op != ROTO_OP_AVGPOOL && op != ROTO_OP_UPSAMPLE;
+  w.operations = 2 * (1 + whole) * (double)net->batch * (double)net_node_multiply_adds(net, i);
+  w.value_bytes = whole ? 2 * (read + own) : read * (1 + again) + own;
+  if (node->params[0] >= 0) w.weight_bytes = (1 + whole) * (double)(net->params[node->params[0]].count * sizeof(real));
+  return w;
+}
+
 /* ---- backward ---- */
 
 /* The gradient of value i, zero when first asked for.  The picture's own gradient is nobody's business. */
@@ -664,6 +720,7 @@ static void backward_fused(network *net, uint32_t i) {
   const net_node *node = &net->nodes[i];
   uint32_t in = node->inputs[0], after = net->plans[i].after;
   conv_shape s = window_shape(net, node);
+  make_again(net, stored_behind(net, in));
   value_view x = view_of(net, in);
   slope_view dy = {net->deltas[i], net->outputs[i], net->plans[i].half, after != 0 ? norm_of(net, after) : NULL};
   slope_sink sink = {NULL, 0, 0, NULL, net->frozen_norm, NULL};
@@ -702,12 +759,12 @@ static void backward_node(network *net, uint32_t i, const real *dlogit) {
     case ROTO_OP_CONV:
     case ROTO_OP_DENSE:
       if (dx != NULL) conv_backward_data(net->cp, &s, dy, param(net, node, 0), dx);
-      passed(net, i, NET_BACKWARD_DATA);
+      passed(net, i, NET_BACKWARD);
       conv_backward_weights(net->cp, &s, x, dy, param_gradient(net, node, 0), param_gradient(net, node, 1));
       break;
     case ROTO_OP_DEPTHWISE:
       if (dx != NULL) depthwise_backward_data(net->cp, &s, dy, param(net, node, 0), dx);
-      passed(net, i, NET_BACKWARD_DATA);
+      passed(net, i, NET_BACKWARD);
       depthwise_backward_weights(net->cp, &s, x, dy, param_gradient(net, node, 0), param_gradient(net, node, 1));
       break;
     case ROTO_OP_ACT:
@@ -758,12 +815,14 @@ void net_backward(network *net, const real *dy, const real *dlogit) {
   for (uint32_t i = end; i > 0; i--) {
     if (net->deltas[i] == NULL) continue;
     if (i < net->frozen_nodes) {
+      let_go(net, i);
       pool_give(net->pool, net->deltas[i]);
       net->deltas[i] = NULL;
       continue;
     }
     backward_node(net, i, i == end ? dlogit : NULL);
-    passed(net, i, net_has_kernel(&net->nodes[i]) ? NET_BACKWARD_WEIGHTS : NET_BACKWARD_DATA);
+    let_go(net, i);
+    passed(net, i, net_has_kernel(&net->nodes[i]) && !net->plans[i].fused ? NET_BACKWARD_WEIGHTS : NET_BACKWARD);
     if (net->deltas[i] == NULL) continue;                                                             /* handed on */
     if (net->nodes[i].op == ROTO_OP_GLOBALPOOL && net->plans[net->nodes[i].inputs[0]].view) continue; /* still to be read */
     pool_give(net->pool, net->deltas[i]);

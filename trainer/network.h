@@ -39,8 +39,14 @@ typedef struct net_node {
   int zero_start; /* BATCHNORM: gamma starts at 0, so that a residual block starts as the identity */
 } net_node;
 
-/* The passes of a node in a training step.  All but convolutions and dense layers do their backward work in one. */
-typedef enum net_pass { NET_FORWARD, NET_BACKWARD_DATA, NET_BACKWARD_WEIGHTS, NET_PASSES } net_pass;
+/* The passes of a node in a training step.  Most nodes do all of their backward work in one. */
+typedef enum net_pass { NET_FORWARD, NET_BACKWARD, NET_BACKWARD_WEIGHTS, NET_PASSES } net_pass;
+
+/* What a pass has to do at least: operations (a multiply-add is two), bytes of values and gradients read or written, bytes of
+ * weights.  All zero where a node has nothing to do, because its readers or the layer before it do it. */
+typedef struct net_work {
+  double operations, value_bytes, weight_bytes;
+} net_work;
 
 typedef struct network {
   net_node *nodes;
@@ -60,6 +66,7 @@ typedef struct network {
   real **deltas;          /* gradient of each value while it is needed, else NULL */
   struct buffer_pool *pool;
   float momentum;                       /* of the running statistics: running = (1 - momentum) * running + momentum * batch */
+  int recompute;                        /* set before net_prepare: less memory for more work, bit for bit the same results */
   int frozen_norm;                      /* batch norm uses and keeps its running statistics even in training */
   uint32_t frozen_nodes, frozen_params; /* the first so many are not trained; statistics of batch norms still follow the data */
   size_t memory_size;                   /* bytes of values, gradients and batch */
@@ -109,7 +116,7 @@ void net_backward(network *net, const real *dy, const real *dlogit);
 const net_node *net_output(const network *net);
 const real *net_probability(const network *net);                    /* of a POINTS output, [batch][N][h*w]; else NULL */
 int net_has_kernel(const net_node *node);                           /* a convolution or a dense layer */
-size_t net_value_bytes(const network *net, uint32_t node);          /* of the batch, as stored: in mixed precision some are bf16 */
+net_work net_pass_work(const network *net, uint32_t node, net_pass pass);
 uint64_t net_node_multiply_adds(const network *net, uint32_t node); /* forward, of one image */
 uint64_t net_multiply_adds(const network *net);
 size_t net_parameter_count(const network *net); /* as published counts do: trained values, without running statistics */

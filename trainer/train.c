@@ -125,6 +125,7 @@ static void build_network(run *r, uint32_t size) {
   net_finish(&r->net, (uint64_t)r->o->seed);
   if (r->trunk.nodes != NULL) trunk_fill(&r->trunk, &r->net);
   r->net.frozen_norm = r->o->fixed != NULL; /* a few frames have no statistics worth the name */
+  r->net.recompute = r->o->recompute;
   net_prepare(&r->net, r->cp, (size_t)r->o->batch);
 }
 

@@ -38,6 +38,7 @@ typedef struct train_options {
   augment_options augment;
   int seed;
   double checkpoint_seconds; /* between checkpoints */
+  int recompute;             /* expanded values are made again in the backward pass and not kept: the same bits in less memory */
   int restart;               /* ignore a checkpoint of an earlier run */
   int quiet;
 } train_options;
@@ -52,6 +53,8 @@ void train_second(train_options *o);
 
 /* What the commands that train say about --precision. */
 #define TRAIN_PRECISION_HELP "fp32, or mixed: products in bfloat16, where the processor has AVX512-BF16 (default fp32)"
+
+#define TRAIN_RECOMPUTE_HELP "keep less for the backward pass and compute it again: the same result in less memory"
 
 /* Set what --precision says; the program ends where this machine cannot. */
 void train_precision(const cli_command *command, compute *cp, const char *name);

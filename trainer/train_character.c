@@ -223,6 +223,7 @@ int character_main(int argc, char **argv) {
       {"--shape-steps", CLI_INTEGER, &j.shapes.steps, "N", "training steps of each shape network (default 2000)"},
       {"--seed", CLI_INTEGER, &j.train.seed, "N", "of weights, order and augmentation (default 1)"},
       {"--precision", CLI_STRING, &precision, "NAME", "of the landmark training: " TRAIN_PRECISION_HELP},
+      {"--recompute", CLI_FLAG, &j.train.recompute, NULL, "in the landmark training, " TRAIN_RECOMPUTE_HELP},
       {"--threads", CLI_INTEGER, &threads, "N", "threads (default: all allowed)"},
       {"--restart", CLI_FLAG, &j.train.restart, NULL, "ignore what an interrupted run left"},
       {"--name", CLI_STRING, &j.train.name, "TEXT", "name of the model (default: the template's)"},
