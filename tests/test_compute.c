@@ -1003,7 +1003,9 @@ static void check_fused(compute *const cp[2]) {
       compare_fused(cp, &f);
     }
   }
-  /* above 4 MiB, in bfloat16 too, values are stored past the caches */
+  /* Above 4 MiB, in bfloat16 too, values are stored past the caches.  The other cases keep their own numbers, of which none lies
+   * within rounding of a kink of ReLU. */
+  uint64_t kept = random_state;
   const conv_shape large[] = {shape(1, 180, 200, 24, 64, 1, 1, 1, 0, 0, 0, 0), shape(1, 180, 200, 64, 24, 1, 1, 1, 0, 0, 0, 0),
                               shape(1, 180, 200, 64, 64, 3, 3, 1, 1, 1, 1, 1)};
   for (size_t i = 0; i < 3 * COUNT(large); i++) {
@@ -1011,6 +1013,7 @@ static void check_fused(compute *const cp[2]) {
     const fused_case f = {large[i % 3], depthwise, 1, 1, factor, 0, ROTO_ACT_SWISH, half};
     compare_fused(cp, &f);
   }
+  random_state = kept;
 }
 
 /* ---- reference against central differences ---- */
