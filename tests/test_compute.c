@@ -1008,9 +1008,8 @@ static void check_fused(compute *const cp[2]) {
   uint64_t kept = random_state;
   const conv_shape large[] = {shape(1, 180, 200, 24, 64, 1, 1, 1, 0, 0, 0, 0), shape(1, 180, 200, 64, 24, 1, 1, 1, 0, 0, 0, 0),
                               shape(1, 180, 200, 64, 64, 3, 3, 1, 1, 1, 1, 1)};
-  for (size_t i = 0; i < 3 * COUNT(large); i++) {
-    int depthwise = i % 3 == 2, factor = i / 3 == 1 && !depthwise, half = i / 3 == 2 && compute_is_mixed(cp[0]);
-    const fused_case f = {large[i % 3], depthwise, 1, 1, factor, 0, ROTO_ACT_SWISH, half};
+  for (size_t i = 0; i < COUNT(large) && strcmp(compute_isa(cp[0]), "scalar") != 0; i++) { /* plain C has no such stores */
+    const fused_case f = {large[i], i == 2, 1, 1, i == 1, 0, ROTO_ACT_SWISH, compute_is_mixed(cp[0])};
     compare_fused(cp, &f);
   }
   random_state = kept;
