@@ -119,7 +119,7 @@ CONF
   cat >"$folder/blender" <<END
 #!/bin/sh
 root=$folder/root lib=$folder/root/usr/lib/x86_64-linux-gnu
-export PYTHONHOME=\$root/usr BLENDER_SYSTEM_RESOURCES=\$root/usr/share/blender
+export BLENDER_SYSTEM_PYTHON=\$root/usr PYTHONHOME=\$root/usr BLENDER_SYSTEM_RESOURCES=\$root/usr/share/blender
 exec \$root/usr/lib64/ld-linux-x86-64.so.2 --library-path "\$lib:\$root/usr/lib:\$lib/pulseaudio:\$lib/blas:\$lib/lapack" "\$root/usr/bin/blender" "\$@"
 END
   chmod +x "$folder/blender"
