@@ -508,6 +508,9 @@ int experiment_main(int argc, char **argv) {
   int threads = 0, paper = 0, dry_run = 0;
   s.train = train_defaults();
   s.samples = 60000, s.repeat = 3, s.precision = "fp32";
+  /* Steps count more than samples where these are few: 45000 samples of the film's four shots and renders in batches of 32, 16
+   * and 8 left 7.39, 6.35 and 4.92 px on the fifth shot. */
+  s.train.batch = 8;
   s.train.name = NULL;
   augment_options *a = &s.train.augment;
   a->background = 0.5f, a->warp = 0.5f, a->perspective = 0.1f, a->motion = 0.15f, a->codec = 0.15f;
@@ -528,7 +531,7 @@ int experiment_main(int argc, char **argv) {
       {"--samples", CLI_INTEGER, &s.samples, "N", "samples each model is trained on (default 60000)"},
       {"--repeat", CLI_INTEGER, &s.repeat, "N", "how often an epoch beside renders holds each true frame (default 3)"},
       {"--precision", CLI_STRING, &s.precision, "NAME", TRAIN_PRECISION_HELP},
-      {"--batch", CLI_INTEGER, &s.train.batch, "N", "samples a step (default 32)"},
+      {"--batch", CLI_INTEGER, &s.train.batch, "N", "samples a step (default 8)"},
       {"--size", CLI_INTEGER, &s.train.size, "N", "side of the network's input in pixels (default: the configuration's)"},
       {"--seed", CLI_INTEGER, &s.train.seed, "N", "of weights, order and augmentation (default 1)"},
       {"--threads", CLI_INTEGER, &threads, "N", "threads (default: all allowed)"},
