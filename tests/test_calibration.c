@@ -16,7 +16,7 @@ static void knots_ascend(void) {
     double mean = 0;
     for (int i = 0; i < COUNT; ++i) {
       float spread = rng_uniform(&r), error = spread + 0.2f * rng_uniform(&r);
-      if (kind == 1 && spread < 0.08f) error = 0.5f;        /* one bad bin of sure points */
+      if (kind == 1 && spread < 0.08f) error = 0.5f;         /* one bad bin of sure points */
       if (kind == 2) error = 1 - spread;                     /* doubt that says nothing */
       if (kind == 3) spread = 0.25f, error = (float)(i % 2); /* no doubt at all */
       pairs[i] = (roto_knot){spread, error};

@@ -776,35 +776,35 @@ static void describe_fused(const fused_case *f, array a[F_ARRAYS]) {
 
 /* Statistics come from x and y themselves, so that scale is what mean and variance say.  b: the arrays as they are stored, which
  * differ from a where f->half. */
-#define DEFINE_FUSED(name, type, context, shape_type, prefix)                                                               \
-  static void name(context *cp, const fused_case *f, type *const *a, type *const *b) {                                      \
-    shape_type s;                                                                                                           \
-    size_t in = f->s.n * f->s.h * f->s.w, image = f->s.h * f->s.w, out = f->s.n * f->s.oh * f->s.ow;                        \
-    memcpy(&s, &f->s, sizeof s);                                                                                            \
-    prefix##norm_layer before = {a[F_GAMMA], a[F_BETA], (type)1e-3, f->act, a[F_ROWS], a[F_DGAMMA], a[F_DBETA]};            \
-    prefix##norm_layer after = {a[F_GAMMA2], a[F_BETA2], (type)1e-3, 0, a[F_ROWS2], NULL, NULL};                            \
-    prefix##value_view x = {b[F_X], f->half, f->norm ? &before : NULL, f->factor ? a[F_FACTOR] : NULL, image};              \
-    prefix##slope_view dy = {b[F_DZ], b[F_Y], f->half, f->after ? &after : NULL};                                           \
-    prefix##slope_sink sink = {b[F_DX],                                                                                     \
-                               f->half,                                                                                     \
-                               f->add,                                                                                      \
-                               f->norm && !f->factor ? &before : NULL,                                                      \
-                               f->act == ROTO_ACT_RELU,                                                                     \
-                               f->factor ? a[F_DFACTOR] : NULL};                                                            \
-    if (f->norm) prefix##norm_statistics(cp, in, s.ic, a[F_X], 0, &before);                                                 \
-    if (f->depthwise) {                                                                                                     \
-      prefix##depthwise_norm_backward(cp, &s, &x, &dy, a[F_WEIGHT], &sink, a[F_DWEIGHT]);                                   \
-      prefix##depthwise_norm_forward(cp, &s, &x, a[F_WEIGHT], b[F_OUT], f->half, f->after ? &after : NULL);                 \
-    } else {                                                                                                                \
-      prefix##pointwise_backward(cp, in, s.ic, s.oc, &x, &dy, a[F_WEIGHT], &sink, a[F_DWEIGHT]);                            \
-      prefix##pointwise_forward(cp, out, s.ic, s.oc, &x, a[F_WEIGHT], b[F_OUT], f->half, f->after ? &after : NULL);         \
-    }                                                                                                                       \
-    prefix##view_mean(cp, s.n, image, s.ic, &x, a[F_MEANS]);                                                                \
-    prefix##view_copy(cp, in, s.ic, &x, a[F_COPY]);                                                                         \
-    if (f->norm) {                                                                                                          \
-      prefix##norm_slope(cp, s.n, image, s.ic, b[F_X], f->half, &before, 0, f->factor ? a[F_FACTOR] : NULL,                 \
-                         f->factor ? a[F_ADDITION] : NULL, b[F_BACK]);                                                      \
-    }                                                                                                                       \
+#define DEFINE_FUSED(name, type, context, shape_type, prefix)                                                       \
+  static void name(context *cp, const fused_case *f, type *const *a, type *const *b) {                              \
+    shape_type s;                                                                                                   \
+    size_t in = f->s.n * f->s.h * f->s.w, image = f->s.h * f->s.w, out = f->s.n * f->s.oh * f->s.ow;                \
+    memcpy(&s, &f->s, sizeof s);                                                                                    \
+    prefix##norm_layer before = {a[F_GAMMA], a[F_BETA], (type)1e-3, f->act, a[F_ROWS], a[F_DGAMMA], a[F_DBETA]};    \
+    prefix##norm_layer after = {a[F_GAMMA2], a[F_BETA2], (type)1e-3, 0, a[F_ROWS2], NULL, NULL};                    \
+    prefix##value_view x = {b[F_X], f->half, f->norm ? &before : NULL, f->factor ? a[F_FACTOR] : NULL, image};      \
+    prefix##slope_view dy = {b[F_DZ], b[F_Y], f->half, f->after ? &after : NULL};                                   \
+    prefix##slope_sink sink = {b[F_DX],                                                                             \
+                               f->half,                                                                             \
+                               f->add,                                                                              \
+                               f->norm && !f->factor ? &before : NULL,                                              \
+                               f->act == ROTO_ACT_RELU,                                                             \
+                               f->factor ? a[F_DFACTOR] : NULL};                                                    \
+    if (f->norm) prefix##norm_statistics(cp, in, s.ic, a[F_X], 0, &before);                                         \
+    if (f->depthwise) {                                                                                             \
+      prefix##depthwise_norm_backward(cp, &s, &x, &dy, a[F_WEIGHT], &sink, a[F_DWEIGHT]);                           \
+      prefix##depthwise_norm_forward(cp, &s, &x, a[F_WEIGHT], b[F_OUT], f->half, f->after ? &after : NULL);         \
+    } else {                                                                                                        \
+      prefix##pointwise_backward(cp, in, s.ic, s.oc, &x, &dy, a[F_WEIGHT], &sink, a[F_DWEIGHT]);                    \
+      prefix##pointwise_forward(cp, out, s.ic, s.oc, &x, a[F_WEIGHT], b[F_OUT], f->half, f->after ? &after : NULL); \
+    }                                                                                                               \
+    prefix##view_mean(cp, s.n, image, s.ic, &x, a[F_MEANS]);                                                        \
+    prefix##view_copy(cp, in, s.ic, &x, a[F_COPY]);                                                                 \
+    if (f->norm) {                                                                                                  \
+      prefix##norm_slope(cp, s.n, image, s.ic, b[F_X], f->half, &before, 0, f->factor ? a[F_FACTOR] : NULL,         \
+                         f->factor ? a[F_ADDITION] : NULL, b[F_BACK]);                                              \
+    }                                                                                                               \
   }
 DEFINE_FUSED(fused_float, float, compute, conv_shape, )
 DEFINE_FUSED(fused_double, double, reference_compute, reference_shape, reference_)
@@ -852,7 +852,8 @@ static void allow_rounding(const fused_case *f, double *const *want, const doubl
   reference_shape s;
   memcpy(&s, &f->s, sizeof s);
   size_t in = s.n * s.h * s.w, out = s.n * s.oh * s.ow, ics = reference_value_stride(s.ic), ocs = reference_value_stride(s.oc);
-  double *x = magnitudes(want[F_COPY], in * ics), *g = magnitudes(slope, out * ocs), *w = magnitudes(want[F_WEIGHT], s.ic * s.oc);
+  double *x = magnitudes(want[F_COPY], in * ics), *g = magnitudes(slope, out * ocs),
+         *w = magnitudes(want[F_WEIGHT], s.ic * s.oc);
   double *sum_out = doubles(out * ocs), *sum_dx = doubles(in * ics), *sum_dw = doubles(s.ic * s.oc);
   memset(sum_dx, 0, in * ics * sizeof *sum_dx);
   reference_conv_forward(NULL, &s, x, w, NULL, sum_out);
@@ -879,7 +880,8 @@ static void allow_rounding(const fused_case *f, double *const *want, const doubl
     allowed[F_DX][i] += error;
     if (f->factor) allowed[F_DFACTOR][i / ics / (s.h * s.w) * ics + c] += error * fabs(plain[i]);
     if (!f->norm || f->factor) continue;
-    double inv_std = 1 / sqrt(want[F_ROWS][NORM_VARIANCE * ics + c] + 1e-3), scale = fabs(want[F_GAMMA][c]) * inv_std / (double)in;
+    double inv_std = 1 / sqrt(want[F_ROWS][NORM_VARIANCE * ics + c] + 1e-3),
+           scale = fabs(want[F_GAMMA][c]) * inv_std / (double)in;
     double distance = fabs(want[F_X][i] - want[F_ROWS][NORM_MEAN * ics + c]);
     allowed[F_DBETA][c] += error;
     allowed[F_DGAMMA][c] += error * distance * inv_std;
@@ -1194,7 +1196,8 @@ int main(void) {
   check_derivatives();
   for (int isa = 1; isa <= 4; isa++) {
     compute *cp[2] = {compute_create(1, isa), compute_create(2, isa)};
-    for (int t = 0; t < 2; t++) CHECK(compute_mixed(cp[t], isa == 4) || (isa == 4 && strcmp(compute_isa(cp[t]), names[3]) != 0));
+    for (int t = 0; t < 2; t++)
+      CHECK(compute_mixed(cp[t], isa == 4) || (isa == 4 && strcmp(compute_isa(cp[t]), names[3]) != 0));
     if (strcmp(compute_isa(cp[0]), names[isa - 1]) != 0) {
       SKIP(names[isa - 1]);
     } else {

@@ -330,7 +330,8 @@ static size_t two_steps(const char *name, int recompute, real **bits, size_t *co
 static void recomputing_changes_no_bit(const char *name, double most) {
   real *kept, *again;
   size_t count, same_count, memory = two_steps(name, 0, &kept, &count), less = two_steps(name, 1, &again, &same_count);
-  printf("  %s, %s: %.1f MiB, %.1f when recomputing\n", name, compute_isa(cp), (double)memory / 1048576, (double)less / 1048576);
+  printf("  %s, %s: %.1f MiB, %.1f when recomputing\n", name, compute_isa(cp), (double)memory / 1048576,
+         (double)less / 1048576);
   CHECK(count == same_count && memcmp(kept, again, count * sizeof(real)) == 0, "%s: other bits", name);
   CHECK((double)less < most * (double)memory, "%s: %zu of %zu bytes", name, less, memory);
   free(kept);

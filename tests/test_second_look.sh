@@ -12,6 +12,7 @@ few='--size 32 --epochs 1 --batch 4'
 
 runs 0 . "$train" demo -o film --shots 2 --frames 3 --size 96x96 --close --seed 70
 runs 0 'wrote once.roto' "$train" landmarks film $few "$net" -o once.roto
+runs 0 'input +64 x 64' sh -c "'$train' landmarks film --size 64 --epochs 1 --batch 4 '$net' -o large.roto >/dev/null && '$roto' model info large.roto"
 runs 0 'wrote twice.roto' "$train" landmarks --second once.roto film --looks 2 $few "$net" -o twice.roto
 runs 0 'second look  2 crops' "$roto" model info twice.roto
 runs 0 '"second_look_crops":\s*2' "$roto" model info twice.roto --json

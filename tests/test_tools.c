@@ -272,8 +272,10 @@ static void what_is_covered_is_hidden(void) {
   enum { FRAMES = 20, POINTS = 5 };
   document doc;
   char *text = cli_format(
-      "{\"roto\": 1, \"plate\": {\"pattern\": null, \"width\": 100, \"height\": 100}, \"model\": {}, \"template\": {\"landmarks\": "
-      "[{\"name\": \"a\"}, {\"name\": \"b\"}, {\"name\": \"c\"}, {\"name\": \"d\"}, {\"name\": \"e\"}], \"shapes\": [{\"name\": \"s\", "
+      "{\"roto\": 1, \"plate\": {\"pattern\": null, \"width\": 100, \"height\": 100}, \"model\": {}, \"template\": "
+      "{\"landmarks\": "
+      "[{\"name\": \"a\"}, {\"name\": \"b\"}, {\"name\": \"c\"}, {\"name\": \"d\"}, {\"name\": \"e\"}], \"shapes\": "
+      "[{\"name\": \"s\", "
       "\"closed\": true, \"vertices\": [\"a\", \"b\", null, \"c\", \"d\"]}]}, \"frames\": []}");
   CHECK(!file_write(in_folder("covered.roto.json"), text, strlen(text), message), "%s", message);
   CHECK(!document_read(in_folder("covered.roto.json"), &doc, message), "%s", message);

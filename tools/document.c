@@ -339,7 +339,8 @@ int document_read(const char *path, document *doc, char *message) {
 size_t document_find_landmark(const document *doc, const cJSON *name) {
   const cJSON *landmark = cJSON_GetObjectItemCaseSensitive(doc->template_json, "landmarks")->child;
   size_t i = 0;
-  while (landmark && !cJSON_Compare(cJSON_GetObjectItemCaseSensitive(landmark, "name"), name, 1)) ++i, landmark = landmark->next;
+  while (landmark && !cJSON_Compare(cJSON_GetObjectItemCaseSensitive(landmark, "name"), name, 1))
+    ++i, landmark = landmark->next;
   return i;
 }
 
@@ -356,7 +357,8 @@ void document_settle_points(document *doc) {
         document_point *p = &doc->frames[t].points[point];
         if (drawn->origin != ORIGIN_ARTIST || drawn->vertex_count != count || drawn->hidden) continue;
         p->x = drawn->vertices[v].x, p->y = drawn->vertices[v].y;
-        if (p->origin != ORIGIN_ARTIST) p->hidden = 0; /* else the artist said so: a drawn shape may go on where a point is covered */
+        if (p->origin != ORIGIN_ARTIST)
+          p->hidden = 0; /* else the artist said so: a drawn shape may go on where a point is covered */
         p->origin = ORIGIN_ARTIST;
       }
       ++v;

@@ -24,7 +24,8 @@ static const struct {
     {"merge", "join the documents of a shot that was run in shards", merge_main},
     {"export", "write shapes and landmarks for Nuke, Blender, After Effects, ...", export_main},
     {"review", "one HTML page to look through a shot and mend it, in any browser", review_main},
-    {"model", "info: what a model is; selftest: does it compute here what the trainer computed; quantize: for int8", model_main},
+    {"model", "info: what a model is; selftest: does it compute here what the trainer computed; quantize: for int8",
+     model_main},
     {"eval", "measure a finished document against annotated frames", eval_main},
     {"bench", "speed of a model on this machine", bench_main},
 };

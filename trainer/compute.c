@@ -262,7 +262,7 @@ struct compute {
   roto_parallel parallel;
   const rotoi_kernels *runtime;
   const training_kernels *kernels;
-  int mixed; /* matrix work in bfloat16 */
+  int mixed;     /* matrix work in bfloat16 */
   int backwards; /* the last pass over memory went from the end to the start */
   const rotoi_low_kernels *low;
   scratch shared[SCRATCH_COUNT], *own; /* own: one a thread */

@@ -22,7 +22,7 @@ typedef struct compute compute;
 compute *compute_create(int threads, int max_isa);
 void compute_free(compute *cp);
 const char *compute_isa(const compute *cp); /* "avx512-bf16" where mixed */
-int compute_threads(const compute *cp); /* how many run at once */
+int compute_threads(const compute *cp);     /* how many run at once */
 
 /* Mixed precision: operands of matrix products are rounded to bfloat16, everything else stays float: sums, weights, gradients of
  * weights, statistics of batch norms, depthwise and element-wise layers.  Returns 0, and changes nothing but to float, where the
@@ -152,7 +152,7 @@ void points_backward(compute *cp, size_t n, size_t h, size_t w, size_t points, s
 typedef struct adam_pass {
   size_t count;
   real *value, *first, *second, *averaged;
-  const real *gradient; /* NULL: the value is not trained, its average follows it all the same */
+  const real *gradient;                   /* NULL: the value is not trained, its average follows it all the same */
   real beta1, beta2, epsilon, rate, keep; /* keep: 1 - rate * decay of the weights */
   real correct1, correct2;                /* of the moments' bias: 1 / (1 - beta^step) */
   real average;                           /* 0: averaged = value */

@@ -783,8 +783,8 @@ static void depthwise_norm_backward_task(void *context, size_t task) {
       sink_block(p->cp->kernels, p->x, sink, pixels, first, p->cs, c, channels, out, stride, p->stream, &p->sums,
                  image * p->cs + c, own);
     } else if (out == result) {
-      store_block(p->cp->kernels, pixels, channels, out, stride, sink->dx, first * p->cs + c, p->cs, sink->half, p->stream, NULL,
-                  0, 0, own);
+      store_block(p->cp->kernels, pixels, channels, out, stride, sink->dx, first * p->cs + c, p->cs, sink->half, p->stream,
+                  NULL, 0, 0, own);
     }
   }
 }

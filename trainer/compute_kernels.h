@@ -165,8 +165,8 @@ K_INLINE void K(depthwise_tile)(const depthwise_row *r, size_t p, size_t half, c
 
 /* As few tiles as there can be, nearly equal: a tile of m pixels has m sums in flight, and below four of them it waits for its own
  * additions.  8, 4, 1 and 1 pixels for a row of 14 took 500 cycles where 7 and 7 take 350. */
-#define K_DEPTHWISE_CASE(m)                \
-  case m:                                  \
+#define K_DEPTHWISE_CASE(m)                 \
+  case m:                                   \
     K(depthwise_tile)(r, p, half, m, step); \
     break;
 K_INLINE void K(depthwise_step)(const depthwise_row *r, const size_t step) {
@@ -325,9 +325,9 @@ K_INLINE void K(read_act)(const read_pass *given, const int half, const int act)
   for (; p < r->pixels; p++) K(read_rows)(r, p, 1, half, act);
 }
 
-static K_TARGET void K(read)(const read_pass *r, int act) {
+static K_TARGET void K(read)(const read_pass *r, int act){
 #define K_CALL(a) r->half ? K(read_act)(r, 1, a) : K(read_act)(r, 0, a)
-  K_EACH_ACT(act, K_CALL)
+    K_EACH_ACT(act, K_CALL)
 #undef K_CALL
 }
 
@@ -656,11 +656,30 @@ static K_TARGET void K(plane_slope)(const point_slope *g, const float *p, float 
   }
 }
 
-static const training_kernels K(training_kernels) = {
-    K_ROWS,          K_LANES,        K(outer),        K(depthwise), K(depthwise_weights), K(sums),      K(read),
-    K(view_sum),     K(read_slope),  K(slope),        K(store),     K(factor),            K(act_slope), K(add),
-    K(add_slope),    K(scale_slope), K(add_row),      K(pool_slope), K(upsample_slope),    K(adam),      K(exponentials),
-    K(plane_means),  K(plane_spread), K(plane_slope)};
+static const training_kernels K(training_kernels) = {K_ROWS,
+                                                     K_LANES,
+                                                     K(outer),
+                                                     K(depthwise),
+                                                     K(depthwise_weights),
+                                                     K(sums),
+                                                     K(read),
+                                                     K(view_sum),
+                                                     K(read_slope),
+                                                     K(slope),
+                                                     K(store),
+                                                     K(factor),
+                                                     K(act_slope),
+                                                     K(add),
+                                                     K(add_slope),
+                                                     K(scale_slope),
+                                                     K(add_row),
+                                                     K(pool_slope),
+                                                     K(upsample_slope),
+                                                     K(adam),
+                                                     K(exponentials),
+                                                     K(plane_means),
+                                                     K(plane_spread),
+                                                     K(plane_slope)};
 
 #undef K
 #undef K_TARGET

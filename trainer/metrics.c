@@ -167,8 +167,8 @@ void metrics_print(FILE *out, const metrics *m, const shape_metrics *shapes) {
   if (m->jumps_percent >= 0) fprintf(out, "jumps     %.1f %% of their way in the right frame\n", m->jumps_percent);
   if (shapes != NULL) shape_metrics_print(out, shapes);
   if (m->hidden_found + m->hidden_false + m->hidden_missed > 0)
-    fprintf(out, "hidden    %zu shapes that are out of sight, %zu others; %zu are out of sight and not hidden\n", m->hidden_found,
-            m->hidden_false, m->hidden_missed);
+    fprintf(out, "hidden    %zu shapes that are out of sight, %zu others; %zu are out of sight and not hidden\n",
+            m->hidden_found, m->hidden_false, m->hidden_missed);
   if (m->worst_found < 0) return;
   fprintf(out, "expected  ");
   for (int b = 0; b < METRICS_BINS; b++) fprintf(out, " %7.3f", m->bins[b].expected);
@@ -195,7 +195,8 @@ void metrics_print_json(FILE *out, const metrics *m, const shape_metrics *shapes
   if (m->jumps_percent >= 0) fprintf(out, ",\"jumps_percent\":%.6g", m->jumps_percent);
   if (shapes != NULL) shape_metrics_print_json(out, shapes);
   if (m->hidden_found + m->hidden_false + m->hidden_missed > 0)
-    fprintf(out, ",\"hidden\":{\"found\":%zu,\"false\":%zu,\"missed\":%zu}", m->hidden_found, m->hidden_false, m->hidden_missed);
+    fprintf(out, ",\"hidden\":{\"found\":%zu,\"false\":%zu,\"missed\":%zu}", m->hidden_found, m->hidden_false,
+            m->hidden_missed);
   for (int b = 0; m->worst_found >= 0 && b < METRICS_BINS; b++)
     fprintf(out, "%s{\"expected_px\":%.6g,\"actual_px\":%.6g,\"points\":%zu}", b ? "," : ",\"reliability\":[",
             m->bins[b].expected, m->bins[b].actual, m->bins[b].points);

@@ -33,8 +33,9 @@ typedef struct metrics {
                          * NME's unit from one frame to the next (blinks, new poses): sum of the ways' products over that of the
                          * true ways' squares; -1 without any */
   metrics_bin bins[METRICS_BINS]; /* by expected error, ascending, equally many points each; after metrics_rely */
-  double worst_found;     /* percent of the worst tenth of frames that are in the fifth of the least confidence; -1: unknown */
-  size_t hidden_found, hidden_false, hidden_missed; /* shapes a document hides: those the truth does not show, others; not hidden */
+  double worst_found; /* percent of the worst tenth of frames that are in the fifth of the least confidence; -1: unknown */
+  size_t hidden_found, hidden_false,
+      hidden_missed;      /* shapes a document hides: those the truth does not show, others; not hidden */
   const char *anchors[2]; /* names of the landmarks whose distance is NME's unit */
   uint32_t part_count;
   const char *part_names[ROTO_MAX_LANDMARKS];

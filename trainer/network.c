@@ -278,11 +278,11 @@ void net_finish(network *net, uint64_t seed) {
 /* What net_prepare found out about a node. */
 typedef struct net_plan {
   uint32_t readers;
-  int fused;            /* a convolution of compute.h that reads views and leaves a slope_view to be read */
-  uint32_t after;       /* of such a convolution: the batch norm that is its only reader, or 0 */
-  int view;             /* BATCHNORM, SCALE: the value is not stored */
-  int passing;          /* the value lives in the pool while it is read, and is made again for the backward pass */
-  int half;             /* the value, and its gradient, are stored as bfloat16: mixed, and read by a batch norm that is a view */
+  int fused;      /* a convolution of compute.h that reads views and leaves a slope_view to be read */
+  uint32_t after; /* of such a convolution: the batch norm that is its only reader, or 0 */
+  int view;       /* BATCHNORM, SCALE: the value is not stored */
+  int passing;    /* the value lives in the pool while it is read, and is made again for the backward pass */
+  int half;       /* the value, and its gradient, are stored as bfloat16: mixed, and read by a batch norm that is a view */
   uint32_t scale, mean; /* BATCHNORM that is a view read by squeeze-excite: those nodes, or 0 */
   norm_layer norm;
 } net_plan;

@@ -114,8 +114,8 @@ const real *net_forward(network *net, int training, uint64_t seed);
 void net_backward(network *net, const real *dy, const real *dlogit);
 
 const net_node *net_output(const network *net);
-const real *net_probability(const network *net);                    /* of a POINTS output, [batch][N][h*w]; else NULL */
-int net_has_kernel(const net_node *node);                           /* a convolution or a dense layer */
+const real *net_probability(const network *net); /* of a POINTS output, [batch][N][h*w]; else NULL */
+int net_has_kernel(const net_node *node);        /* a convolution or a dense layer */
 net_work net_pass_work(const network *net, uint32_t node, net_pass pass);
 uint64_t net_node_multiply_adds(const network *net, uint32_t node); /* forward, of one image */
 uint64_t net_multiply_adds(const network *net);

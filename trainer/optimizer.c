@@ -53,11 +53,20 @@ void optimizer_step(optimizer *o, network *net, double rate) {
   for (uint32_t i = 0; i < net->param_count; i++) {
     const net_param *p = &net->params[i];
     int trained = p->kind != PARAM_STATISTIC && i >= net->frozen_params;
-    adam_pass pass = {p->count, net->values + p->offset,   NULL,
-                      NULL,     o->averaged + p->offset,   NULL,
-                      (real)o->beta1,    (real)o->beta2,   (real)o->epsilon,
-                      (real)rate, p->kind == PARAM_WEIGHT ? (real)(1 - rate * o->weight_decay) : 1,
-                      (real)(1 / (1 - pow(o->beta1, t))), (real)(1 / (1 - pow(o->beta2, t))), (real)average};
+    adam_pass pass = {p->count,
+                      net->values + p->offset,
+                      NULL,
+                      NULL,
+                      o->averaged + p->offset,
+                      NULL,
+                      (real)o->beta1,
+                      (real)o->beta2,
+                      (real)o->epsilon,
+                      (real)rate,
+                      p->kind == PARAM_WEIGHT ? (real)(1 - rate * o->weight_decay) : 1,
+                      (real)(1 / (1 - pow(o->beta1, t))),
+                      (real)(1 / (1 - pow(o->beta2, t))),
+                      (real)average};
     if (trained) {
       pass.first = o->first + p->offset;
       pass.second = o->second + p->offset;

@@ -141,7 +141,8 @@ static int grows(const run *r) {
 }
 
 static uint32_t size_in_epoch(const run *r, uint64_t epoch) {
-  double share = grows(r) ? fmin(1, (double)epoch / (r->o->grow * r->o->epochs)) : 1;
+  const int last = epoch + 1 >= (uint64_t)r->o->epochs; /* the model is of this size, even after one epoch */
+  double share = grows(r) && !last ? fmin(1, (double)epoch / (r->o->grow * r->o->epochs)) : 1;
   uint32_t steps = r->size / SIZE_STEP, first = (steps + 1) / 2;
   return share < 1 ? (first + (uint32_t)(share * (steps - first))) * SIZE_STEP : r->size;
 }

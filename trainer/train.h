@@ -38,8 +38,8 @@ typedef struct train_options {
   augment_options augment;
   int seed;
   double checkpoint_seconds; /* between checkpoints */
-  int recompute;             /* expanded values are made again in the backward pass and not kept: the same bits in less memory */
-  int restart;               /* ignore a checkpoint of an earlier run */
+  int recompute; /* expanded values are made again in the backward pass and not kept: the same bits in less memory */
+  int restart;   /* ignore a checkpoint of an earlier run */
   int quiet;
 } train_options;
 

@@ -179,9 +179,11 @@ static void print_result(const pass_result *r) {
 static void print_profile(const bench *b, const peak_machine *machine) {
   static const char head[] = "ms GFLOP/s   GB/s   roof";
   double forward = 0, backward = 0;
-  printf("\nroof: share of it, c arithmetic, m memory; 1x1 and depthwise layers make both gradients in one pass, and the batch norms\n"
-         "beside them have nothing left to do\n%-5s %-10s %-14s %-14s %-6s %29s %29s %29s\n%51s %31s %29s %29s\n",
-         "node", "op", "in", "out", "kernel", "forward", "backward", "weights", "", head, head, head);
+  printf(
+      "\nroof: share of it, c arithmetic, m memory; 1x1 and depthwise layers make both gradients in one pass, and the batch "
+      "norms\n"
+      "beside them have nothing left to do\n%-5s %-10s %-14s %-14s %-6s %29s %29s %29s\n%51s %31s %29s %29s\n",
+      "node", "op", "in", "out", "kernel", "forward", "backward", "weights", "", head, head, head);
   for (uint32_t i = 1; i < b->net.node_count; i++) {
     const net_node *node = &b->net.nodes[i], *x = &b->net.nodes[node->inputs[0]];
     char in[40], out[40], kernel[40] = "";
