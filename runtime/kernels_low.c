@@ -492,7 +492,7 @@ rotoi_inline ROTOI_AVX512 void rotoi_low_depthwise_tile(const rotoi_low_depthwis
                                                         const size_t kw, const size_t stride, const rotoi_type type) {
   const rotoi_depthwise *s = &d->shape;
   const size_t span = (tile - 1) * stride + kw, size = rotoi_type_size(type), per = 4 / size;
-  const __m512i outside = _mm512_set1_epi32(type == ROTOI_U8 ? (int)d->in_code.zero * 0x01010101 : 0);
+  const __m512i outside = _mm512_set1_epi32(type == ROTOI_U8 ? (int)((uint32_t)d->in_code.zero * 0x01010101u) : 0);
   float sums[8 * ROTOI_DEPTHWISE_CHUNK];
   const unsigned char *row[5];
   size_t inside[5]; /* all ones, or zero where a row is outside */
