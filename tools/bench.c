@@ -270,7 +270,10 @@ int bench_main(int argc, char **argv) {
   t.runs = iterations = once ? 1 : iterations;
   t.seconds = (double *)cli_alloc((size_t)iterations, sizeof *t.seconds);
   run(session, info, path, &t);
-  if (once) return EXIT_DONE; /* without tidying up, as a program that has done its work may end */
+  if (once) { /* without tidying up, as a program that has done its work may end */
+    fflush(NULL);
+    _exit(EXIT_DONE);
+  }
   double middle = median(t.seconds, (size_t)iterations), rate = 2 * (double)info->multiply_adds / middle;
 
   struct rusage usage; /* before the copies, which take more than most models */

@@ -140,8 +140,10 @@ static frame_list find_frames(const quantize_options *o, const roto_model *model
         list.crops[i] = augment_box(&ds.frames[i], info->crop_margin);
       }
       list.count = ds.frame_count;
-      return list;
+      dataset_free(&ds);
     }
+    character_free(&ch);
+    if (list.count > 0) return list;
   }
   frame_sequence frames;
   char *inputs[] = {(char *)(size_t)o->calibrate};
