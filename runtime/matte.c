@@ -636,7 +636,7 @@ static void rotoi_build_groups(rotoi_matte *m, rotoi_group *groups, size_t group
     for (size_t i = group->shape; i < group->shape_end; ++i) {
       const roto_matte_shape *shape = m->shapes + i;
       roto_path path = shape->path;
-      path.vertices += moment * path.vertex_count;
+      if (path.vertex_count > 0) path.vertices += moment * path.vertex_count; /* an empty path may have none */
       m->shape = (uint32_t)i;
       m->feathered = rotoi_is_soft(shape, samples);
       if (path.closed)

@@ -468,6 +468,18 @@ static void print_result(const run_job *job, size_t bad, size_t kept, double sec
          rate, isa, job->threads, job->threads == 1 ? "" : "s");
 }
 
+static void free_job(run_job *job) {
+  for (size_t i = 0; job->problems && i < job->plate.frames.count; ++i) free(job->problems[i]);
+  free(job->problems);
+  free(job->headers);
+  free(job->crops);
+  free(job->pyramids);
+  free(job->sides);
+  plate_close(&job->plate);
+  document_free(&job->doc);
+  model_close(&job->model);
+}
+
 int run_main(int argc, char **argv) {
   run_options options = {0};
   options.isa = "auto";
@@ -557,6 +569,7 @@ int run_main(int argc, char **argv) {
   if (options.shard) plate_shard(&job.plate, shard, shards);
   if (!job.plate.frames.count) {
     printf("%s: shard %s has no frames; nothing is written\n", options.output, options.shard);
+    plate_close(&job.plate);
     return EXIT_DONE;
   }
   if (model_open_in(options.model, isa, precision, &job.model, message)) cli_fail(EXIT_MODEL, "%s", message);
@@ -577,6 +590,8 @@ int run_main(int argc, char **argv) {
     show_frames(&options, &shown, &older);
     document_free(&older);
     printf("%s: has all frames already\n", options.output);
+    plate_close(&shown);
+    free_job(&job);
     return EXIT_DONE;
   }
   if (has_older) document_free(&older);
@@ -620,15 +635,7 @@ int run_main(int argc, char **argv) {
   print_result(&job, bad, kept, seconds);
 
   if (has_older) document_free(&older);
-  for (size_t i = 0; i < job.plate.frames.count; ++i) free(job.problems[i]);
-  free(job.problems);
-  free(job.headers);
-  free(job.crops);
-  free(job.pyramids);
-  free(job.sides);
   plate_close(&shown);
-  plate_close(&job.plate);
-  document_free(&job.doc);
-  model_close(&job.model);
+  free_job(&job);
   return EXIT_DONE;
 }

@@ -552,7 +552,8 @@ int experiment_main(int argc, char **argv) {
   if (s.samples < 1 || s.train.batch < 1) cli_usage(&command, "--samples and --batch must be at least 1");
   if (s.repeat < 1 || s.repeat > MOST_REPEATS) cli_usage(&command, "--repeat must be 1 to %d", MOST_REPEATS);
   s.film = argv[1];
-  s.train.character = character_path != NULL ? character_path : cli_format("%s/character.json", s.film);
+  char *own_character = cli_format("%s/character.json", s.film);
+  s.train.character = character_path != NULL ? character_path : own_character;
   s.train.quiet = 0;
   if (s.train.name == NULL) s.train.name = strchr(s.train.net, ' ') != NULL ? "own" : s.train.net;
   if (paper) train_as_paper(&s.train);
@@ -591,5 +592,8 @@ int experiment_main(int argc, char **argv) {
   compute_free(s.cp);
   dataset_free(&s.ds);
   character_free(&s.ch);
+  for (int i = 0; i < s.shot_count; i++) free(s.shots[i]);
+  free(s.test_folder);
+  free(own_character);
   return EXIT_DONE;
 }

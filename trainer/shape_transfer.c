@@ -45,9 +45,10 @@ static float *draw_test(roto_session *session, const roto_model *base, uint32_t 
 
 int shapes_take_along(const model_file *base, unsigned char **bytes, size_t *size, char *message) {
   size_t length, test_length;
-  const unsigned char *chunk = roto_find_chunk(base->data, ROTO_CHUNK_SHAP, &length), *at = chunk + 16;
+  const unsigned char *chunk = roto_find_chunk(base->data, ROTO_CHUNK_SHAP, &length), *at;
   const unsigned char *test = roto_find_chunk(*bytes, ROTO_CHUNK_TEST, &test_length);
   if (chunk == NULL) return 0;
+  at = chunk + 16;
   roto_options options = {0};
   roto_model *model = NULL;
   roto_session *session = NULL;
