@@ -114,7 +114,10 @@ more='--threads 4'
 threads 4 env CUE_THREADS=1
 
 # Nothing but the program, the model and frames.
-if [ "$(id -u)" = 0 ]; then
+if nm "$roto" 2>/dev/null | grep -Eq '__(a|t|ub)san_'; then sanitized=1; else sanitized=; fi
+if [ -n "$sanitized" ]; then
+  skip 'an empty root folder: sanitizers link dynamically'
+elif [ "$(id -u)" = 0 ]; then
   mkdir -p jail/shot
   cp "$roto" model.roto jail/
   cp plate/sh.100[0-3].ppm jail/shot/
@@ -142,13 +145,17 @@ same locked/doc.roto.json whole.roto.json
 # A disk that is full: here no file may grow beyond 512 or 1024 bytes.
 cp whole.roto.json doc.roto.json
 limited() { sh -c 'ulimit -f 1; exec "$@"' limited "$@"; }
-limited $(run) --range 1003 -o doc.roto.json >/dev/null 2>err
-if [ $? = 5 ] && grep -q '^ERROR: doc.roto.json: cannot write it: File too large' err; then pass; else fail 'a document that does not fit'; fi
-same doc.roto.json whole.roto.json
-no_leftovers
-limited $(run) --range 1003 --preview views -o small.roto.json >/dev/null 2>err
-if [ $? = 5 ] && [ ! -e small.roto.json ]; then pass; else fail 'a document that does not fit, with previews'; fi
-no_leftovers
+if [ -n "$sanitized" ]; then # its threads need a file of shared memory
+  skip "a limit on the size of files: clang's OpenMP needs a larger one"
+else
+  limited $(run) --range 1003 -o doc.roto.json >/dev/null 2>err
+  if [ $? = 5 ] && grep -q '^ERROR: doc.roto.json: cannot write it: File too large' err; then pass; else fail 'a document that does not fit'; fi
+  same doc.roto.json whole.roto.json
+  no_leftovers
+  limited $(run) --range 1003 --preview views -o small.roto.json >/dev/null 2>err
+  if [ $? = 5 ] && [ ! -e small.roto.json ]; then pass; else fail 'a document that does not fit, with previews'; fi
+  no_leftovers
+fi
 # The same on a disk of its own, filled to the last page.
 mkdir disk
 if [ "$(id -u)" = 0 ] && mount -t tmpfs -o size=128k tmpfs disk 2>/dev/null; then
