@@ -339,19 +339,26 @@ roto_status roto_write_model(const roto_model_desc *model, unsigned char **bytes
   return finish(&b, ROTO_CHUNK_REQUIRED, bytes, size);
 }
 
-static uint64_t load(const unsigned char *where, int size) {
+uint64_t roto_load(const unsigned char *where, int size) {
   uint64_t value = 0;
   while (size-- > 0) value = value << 8 | where[size];
+  return value;
+}
+
+float roto_load_float(const unsigned char *where) {
+  uint32_t bits = (uint32_t)roto_load(where, 4);
+  float value;
+  memcpy(&value, &bits, sizeof value);
   return value;
 }
 
 const unsigned char *roto_find_chunk(const unsigned char *model, uint32_t chunk, size_t *length) {
   const unsigned char *entry = model + ROTO_HEADER_SIZE;
   *length = 0;
-  for (uint64_t left = load(model + ROTO_HEADER_CHUNK_COUNT, 4); left > 0; left--, entry += ROTO_ENTRY_SIZE) {
-    if (load(entry + ROTO_ENTRY_NAME, 4) != chunk_names[chunk]) continue;
-    *length = (size_t)load(entry + ROTO_ENTRY_LENGTH, 8);
-    return model + load(entry + ROTO_ENTRY_OFFSET, 8);
+  for (uint64_t left = roto_load(model + ROTO_HEADER_CHUNK_COUNT, 4); left > 0; left--, entry += ROTO_ENTRY_SIZE) {
+    if (roto_load(entry + ROTO_ENTRY_NAME, 4) != chunk_names[chunk]) continue;
+    *length = (size_t)roto_load(entry + ROTO_ENTRY_LENGTH, 8);
+    return model + roto_load(entry + ROTO_ENTRY_OFFSET, 8);
   }
   return NULL;
 }
@@ -443,7 +450,7 @@ roto_status roto_write_look(const unsigned char *model, size_t model_size, const
   *size = 0;
   if (!model || model_size < ROTO_HEADER_SIZE || !looks || !second) return ROTO_ERR_ARGUMENT;
   size_t length;
-  uint64_t landmarks = load(roto_find_chunk(model, ROTO_CHUNK_TMPL, &length) + ROTO_TEMPLATE_LANDMARKS, 4);
+  uint64_t landmarks = roto_load(roto_find_chunk(model, ROTO_CHUNK_TMPL, &length) + ROTO_TEMPLATE_LANDMARKS, 4);
   put_u32(&b, look_count);
   append(&b, ROTO_LOOK_SIZE - ROTO_LOOK_USED);
   for (uint64_t i = 0; i < landmarks; i++) put_u32(&b, looks[i]);

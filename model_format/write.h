@@ -98,6 +98,10 @@ roto_status roto_write_look(const unsigned char *model, size_t model_size, const
 roto_status roto_write_ranges(const unsigned char *model, size_t model_size, const float (*ranges)[2], uint32_t node_count,
                               float tolerance, unsigned char **bytes, size_t *size);
 
+/* A number of a model file: `size` bytes, little-endian.  And one in float32. */
+uint64_t roto_load(const unsigned char *where, int size);
+float roto_load_float(const unsigned char *where);
+
 /* A chunk of a valid model (ROTO_CHUNK_META ...), NULL if it is not there. */
 const unsigned char *roto_find_chunk(const unsigned char *model, uint32_t chunk, size_t *length);
 

@@ -14,6 +14,7 @@
 #include "cli.h"
 #include "commands.h"
 #include "json_file.h"
+#include "median.h"
 #include "model_file.h"
 #include "peak.h"
 #include "roofline.h"

@@ -14,6 +14,7 @@
 
 #include "cli.h"
 #include "image_file.h"
+#include "median.h"
 
 enum { FARTHEST_FRAME = 2, LARGEST_PYRAMID = 1024 /* pixels of a side */, LEAST_WHOLE = 8 /* points that make a face */ };
 
@@ -31,16 +32,6 @@ int dejitter_parse(const char *name, dejitter_mode *mode) {
 }
 
 /* ------------------------------------------------------------------ links */
-
-static int by_value(const void *a, const void *b) {
-  double x = *(const double *)a, y = *(const double *)b;
-  return (x > y) - (x < y);
-}
-
-static double median(double *values, size_t count) {
-  qsort(values, count, sizeof *values, by_value);
-  return count ? values[count / 2] : 0;
-}
 
 /* Where the point was seen: by the artist, else by the model. */
 static void seen_at(const document_point *p, double at[2]) {

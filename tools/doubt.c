@@ -7,16 +7,7 @@
 #include <string.h>
 
 #include "cli.h"
-
-static int by_value(const void *a, const void *b) {
-  double x = *(const double *)a, y = *(const double *)b;
-  return (x > y) - (x < y);
-}
-
-static double median(double *values, size_t count) {
-  qsort(values, count, sizeof *values, by_value);
-  return count ? values[count / 2] : 0;
-}
+#include "median.h"
 
 static void find_parts(const document *doc, doubts *d) {
   const cJSON *landmark = cJSON_GetObjectItemCaseSensitive(doc->template_json, "landmarks")->child;

@@ -16,16 +16,12 @@
 #include <string.h>
 
 #include "cli.h"
+#include "median.h"
 
 enum { LEAST_LANDMARKS = 3, REACH = 2 /* frames each way that have a say */ };
 static const double unknown = 1.8, /* times the median error */
     upper_end = 0.98,              /* of the largest error, where that is less */
     unusual = 1.3;                 /* times the median: a model that knows no better anywhere tells nothing */
-
-static int by_value(const void *a, const void *b) {
-  double x = *(const double *)a, y = *(const double *)b;
-  return (x > y) - (x < y);
-}
 
 /* Expected error of a point, in crops. */
 static double error_of(const document_frame *frame, size_t point) {
@@ -37,8 +33,7 @@ static double find_limit(const document *doc) {
   size_t n = doc->point_count, count = doc->frame_count * n;
   double *errors = (double *)cli_alloc(count + 1, sizeof *errors);
   for (size_t i = 0; i < count; ++i) errors[i] = error_of(&doc->frames[i / n], i % n);
-  qsort(errors, count, sizeof *errors, by_value);
-  double usual = count ? errors[count / 2] : 0, largest = count ? errors[count - 1] : INFINITY;
+  double usual = median(errors, count), largest = count ? errors[count - 1] : INFINITY; /* sorted now */
   double limit = fmax(unusual * usual, fmin(unknown * usual, upper_end * largest));
   free(errors);
   return limit;

@@ -138,12 +138,3 @@ double peak_seconds(const peak_machine *machine, const peak_work *work, const ch
   return fmax(compute, moving);
 }
 
-static int by_value(const void *a, const void *b) {
-  double x = *(const double *)a, y = *(const double *)b;
-  return (x > y) - (x < y);
-}
-
-double median(double *values, size_t count) {
-  qsort(values, count, sizeof *values, by_value);
-  return values[count / 2];
-}

@@ -36,7 +36,4 @@ typedef struct peak_work {
 
 double peak_seconds(const peak_machine *machine, const peak_work *work, const char **limit);
 
-/* Sorts them. */
-double median(double *values, size_t count);
-
 #endif

@@ -13,6 +13,7 @@
 #include "cli.h"
 #include "commands.h"
 #include "doubt.h"
+#include "median.h"
 #include "suggest.h"
 
 static const double reach = 8;     /* frames that a correction helps */
@@ -26,11 +27,6 @@ typedef struct candidate {
   size_t part;
 } candidate;
 
-static int by_value(const void *a, const void *b) {
-  double x = *(const double *)a, y = *(const double *)b;
-  return (x > y) - (x < y);
-}
-
 /* Adds a sign of doubt to all frames' scores. */
 static void add_sign(const doubts *d, doubt_kind kind, candidate *candidates) {
   double *values = (double *)cli_alloc(d->frame_count, sizeof *values);
@@ -40,11 +36,9 @@ static void add_sign(const doubts *d, doubt_kind kind, candidate *candidates) {
     for (size_t t = 0; t < d->frame_count; ++t)
       if (!isnan(doubts_value(d, t, part, kind))) values[count++] = doubts_value(d, t, part, kind);
     if (!count) continue;
-    qsort(values, count, sizeof *values, by_value);
-    double usual = values[count / 2];
+    double usual = median(values, count);
     for (size_t i = 0; i < count; ++i) values[i] = fabs(values[i] - usual);
-    qsort(values, count, sizeof *values, by_value);
-    double spread = 1.48 * values[count / 2] + 0.001 * d->size; /* what no one sees is no doubt */
+    double spread = 1.48 * median(values, count) + 0.001 * d->size; /* what no one sees is no doubt */
     for (size_t t = 0; t < d->frame_count; ++t) {
       double value = doubts_value(d, t, part, kind), z = (value - usual) / spread;
       if (isnan(value) || !(z > strength[t])) continue;
@@ -111,8 +105,7 @@ cJSON *suggest_frames(const document *doc, int top) {
   for (size_t t = 0; t < doc->frame_count; ++t)
     for (size_t part = 0; part < d.part_count; ++part)
       if (!isnan(doubts_value(&d, t, part, DOUBT_POSE))) usual[t] = fmax(usual[t], doubts_value(&d, t, part, DOUBT_POSE));
-  qsort(usual, doc->frame_count, sizeof *usual, by_value);
-  if (doc->frame_count) pose_unit = fmax(pose_unit, usual[doc->frame_count / 2] / 2);
+  pose_unit = fmax(pose_unit, median(usual, doc->frame_count) / 2);
   free(usual);
   /* Before any is taken, the middle of the shot is farthest from its ends. */
   for (size_t t = 0; t < doc->frame_count; ++t) {

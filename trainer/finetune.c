@@ -25,10 +25,6 @@ void finetune_defaults(train_options *o) {
   o->augment.shift = 0.05f;
 }
 
-static uint32_t u32(const unsigned char *b) {
-  return (uint32_t)b[0] | (uint32_t)b[1] << 8 | (uint32_t)b[2] << 16 | (uint32_t)b[3] << 24;
-}
-
 /* ---- the second look ---- */
 
 /* The second look of a model: which landmarks its looks are for, and its own model in a file.  0: the model looks once. */
@@ -38,8 +34,8 @@ static int take_look(const model_file *base, const char *path, look_plan *plan) 
   const unsigned char *chunk = roto_find_chunk(base->data, ROTO_CHUNK_LOOK, &length);
   if (chunk == NULL) return 0;
   size_t landmarks = roto_get_info(base->model)->landmark_count, head = (16 + 4 * landmarks + 63) / 64 * 64;
-  plan->count = u32(chunk);
-  for (size_t k = 0; k < landmarks; k++) plan->look[k] = u32(chunk + 16 + 4 * k);
+  plan->count = (uint32_t)roto_load(chunk, 4);
+  for (size_t k = 0; k < landmarks; k++) plan->look[k] = (uint32_t)roto_load(chunk + 16 + 4 * k, 4);
   if (file_write(path, chunk + head, length - head, message) != 0) cli_fail(EXIT_WRITE, "%s", message);
   return 1;
 }

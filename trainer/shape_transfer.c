@@ -8,15 +8,8 @@
 #include "../model_format/write.h"
 #include "../tools/cli.h"
 
-static uint32_t u32(const unsigned char *b) {
-  return (uint32_t)b[0] | (uint32_t)b[1] << 8 | (uint32_t)b[2] << 16 | (uint32_t)b[3] << 24;
-}
-
-static float f32(const unsigned char *b) {
-  uint32_t bits = u32(b);
-  float value;
-  memcpy(&value, &bits, sizeof value);
-  return value;
+static uint32_t u32(const unsigned char *at) {
+  return (uint32_t)roto_load(at, 4);
 }
 
 /* What the self-test expects of a shape: drawn through the landmarks that `test` (a TEST chunk) expects. */
@@ -28,8 +21,8 @@ static float *draw_test(roto_session *session, const roto_model *base, uint32_t 
   roto_vertex *v = cli_alloc(vertex_count, sizeof *v);
   float *expected = cli_alloc(6 * vertex_count, sizeof *expected);
   for (uint32_t k = 0; k < info->landmark_count; k++) {
-    points[k].x = f32(test + ROTO_TEST_SIZE + 4 * (size_t)(k * floats));
-    points[k].y = f32(test + ROTO_TEST_SIZE + 4 * (size_t)(k * floats + 1));
+    points[k].x = roto_load_float(test + ROTO_TEST_SIZE + 4 * (size_t)(k * floats));
+    points[k].y = roto_load_float(test + ROTO_TEST_SIZE + 4 * (size_t)(k * floats + 1));
   }
   roto_status status = roto_predict_shape(session, shape, points, v);
   for (uint32_t i = 0; i < vertex_count; i++) {
@@ -75,7 +68,7 @@ int shapes_take_along(const model_file *base, unsigned char **bytes, size_t *siz
   for (uint32_t i = 0; i < networks; i++) {
     size_t count = (size_t)roto_shape_net_floats(&nets[i]);
     float *floats = cli_alloc(count, sizeof *floats);
-    for (size_t k = 0; k < count; k++, at += 4) floats[k] = f32(at);
+    for (size_t k = 0; k < count; k++, at += 4) floats[k] = roto_load_float(at);
     nets[i].floats = floats;
   }
   roto_shapes_desc desc = {nets, uses, networks, shapes};

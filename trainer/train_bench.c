@@ -10,6 +10,7 @@
 
 #include "../tools/cli.h"
 #include "../tools/json_file.h"
+#include "../tools/median.h"
 #include "../tools/model_file.h"
 #include "../tools/peak.h"
 #include "architectures.h"

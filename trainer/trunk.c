@@ -8,14 +8,8 @@
 #include "../model_format/write.h"
 #include "rng.h"
 
-static uint64_t number(const unsigned char *at, size_t size) {
-  uint64_t v = 0;
-  while (size-- > 0) v = v << 8 | at[size];
-  return v;
-}
-
 static uint32_t u32(const unsigned char *at) {
-  return (uint32_t)number(at, 4);
+  return (uint32_t)roto_load(at, 4);
 }
 
 static const unsigned char *chunk(const model_file *file, uint32_t which) {
@@ -27,7 +21,7 @@ static uint32_t read_nodes(trunk *t) {
   const unsigned char *list = chunk(&t->file, ROTO_CHUNK_NETW);
   const unsigned char *directory = chunk(&t->file, ROTO_CHUNK_TDIR) + ROTO_LIST_SIZE;
   const unsigned char *data = chunk(&t->file, ROTO_CHUNK_DATA);
-  uint32_t count = u32(list + ROTO_LIST_COUNT), epsilon;
+  uint32_t count = u32(list + ROTO_LIST_COUNT);
   t->nodes = calloc(count, sizeof *t->nodes);
   t->needed = calloc(count, 1);
   t->tensors = calloc(4 * (size_t)count, sizeof *t->tensors);
@@ -37,18 +31,17 @@ static uint32_t read_nodes(trunk *t) {
     roto_node_desc *n = &t->nodes[i];
     uint32_t *window[] = {&n->kh,         &n->kw,        &n->stride, &n->pad_top, &n->pad_left,
                           &n->pad_bottom, &n->pad_right, &n->h,      &n->w,       &n->c};
-    n->op = (uint16_t)number(record + ROTO_NODE_OP, 2);
-    n->act = (uint16_t)number(record + ROTO_NODE_ACT, 2);
+    n->op = (uint16_t)roto_load(record + ROTO_NODE_OP, 2);
+    n->act = (uint16_t)roto_load(record + ROTO_NODE_ACT, 2);
     n->input_count = u32(record + ROTO_NODE_INPUT_COUNT);
     for (uint32_t k = 0; k < n->input_count; k++) n->inputs[k] = u32(record + ROTO_NODE_INPUTS + 4 * k);
     for (size_t k = 0; k < sizeof window / sizeof *window; k++) *window[k] = u32(record + ROTO_NODE_KERNEL + 4 * k);
-    epsilon = u32(record + ROTO_NODE_EPSILON);
-    memcpy(&n->epsilon, &epsilon, 4);
+    n->epsilon = roto_load_float(record + ROTO_NODE_EPSILON);
     n->channels_per_point = u32(record + ROTO_NODE_PER_POINT);
     for (int k = 0; k < 4; k++) {
       uint32_t id = u32(record + ROTO_NODE_TENSORS + 4 * k);
       const unsigned char *entry = directory + (size_t)id * ROTO_TENSOR_SIZE;
-      if (id != ROTO_NONE) n->tensors[k] = (const float *)(const void *)(data + number(entry + ROTO_TENSOR_OFFSET, 8));
+      if (id != ROTO_NONE) n->tensors[k] = (const float *)(const void *)(data + roto_load(entry + ROTO_TENSOR_OFFSET, 8));
     }
   }
   return count;
@@ -112,11 +105,10 @@ int trunk_build(trunk *t, network *net, uint32_t *x, char *message) {
 
 uint32_t trunk_knots(const trunk *t, roto_knot *knots, uint32_t room) {
   const unsigned char *list = chunk(&t->file, ROTO_CHUNK_CALB);
-  uint32_t count = u32(list + ROTO_LIST_COUNT), bits[2];
+  uint32_t count = u32(list + ROTO_LIST_COUNT);
   for (uint32_t i = 0; i < count && i < room; i++) {
-    for (size_t k = 0; k < 2; k++) bits[k] = u32(list + ROTO_LIST_SIZE + (size_t)i * ROTO_KNOT_SIZE + 4 * k);
-    memcpy(&knots[i].spread, &bits[0], 4);
-    memcpy(&knots[i].error, &bits[1], 4);
+    const unsigned char *knot = list + ROTO_LIST_SIZE + (size_t)i * ROTO_KNOT_SIZE;
+    knots[i] = (roto_knot){roto_load_float(knot), roto_load_float(knot + 4)};
   }
   return count < room ? count : room;
 }
