@@ -508,8 +508,8 @@ int experiment_main(int argc, char **argv) {
   int threads = 0, paper = 0, dry_run = 0;
   s.train = train_defaults();
   s.samples = 60000, s.repeat = 3, s.precision = "fp32";
-  /* Steps count more than samples where these are few: 45000 samples of the film's four shots and renders in batches of 32, 16
-   * and 8 left 7.39, 6.35 and 4.92 px on the fifth shot. */
+  /* Steps count more than samples where these are few: 45000 samples of the film's four shots and renders in batches of 32 and
+   * 8 left 7.39 and 4.92 px on the fifth shot. */
   s.train.batch = 8;
   s.train.name = NULL;
   augment_options *a = &s.train.augment;
