@@ -70,7 +70,7 @@ static int landmarks_main(int argc, char **argv) {
       {"--size", CLI_INTEGER, &o.size, "N", "side of the network's input in pixels (default: the configuration's)"},
       {"--epochs", CLI_INTEGER, &o.epochs, "N", "passes over the data (default 100)"},
       {"--batch", CLI_INTEGER, &o.batch, "N", "samples a step (default 32)"},
-      {"--rate", CLI_NUMBER, &o.rate, "R", "highest learning rate (default 2e-3)"},
+      {"--rate", CLI_NUMBER, &o.rate, "R", "highest learning rate (default 2e-3, for b0 to b7 7e-4)"},
       {"--decay", CLI_NUMBER, &o.weight_decay, "W", "AdamW's weight decay; 0 is Adam (default 0.05)"},
       {"--average", CLI_NUMBER, &o.average, "A", "decay of the moving average of the weights (default 0.999)"},
       {"--schedule", CLI_STRING, &schedule, "NAME", "cosine or paper (default cosine)"},
@@ -122,7 +122,7 @@ static int landmarks_main(int argc, char **argv) {
   if (o.epochs < 1 || o.batch < 1 || o.evaluate_every < 1 || o.size < 0 || o.size > (int)ROTO_MAX_SIZE)
     cli_usage(&command, "--epochs, --batch and --evaluate-every must be at least 1, --size 0 to %u", ROTO_MAX_SIZE);
   if (o.freeze < 0 || (o.freeze > 0 && o.from == NULL)) cli_usage(&command, "--freeze must be 0 or more, and needs --from");
-  if (!(o.rate > 0) || !(a->margin >= 1)) cli_usage(&command, "--rate must be positive, --margin at least 1");
+  if (o.rate <= 0 || !(a->margin >= 1)) cli_usage(&command, "--rate must be positive, --margin at least 1");
   o.data = argv;
   o.data_count = (size_t)count;
   static const char *const schedules[] = {"paper", "cosine"}, *const losses[] = {"l1", "wing"};

@@ -32,8 +32,8 @@ train_options train_defaults(void) {
   o.net = "small";
   o.epochs = 100;
   o.batch = 32;
+  o.rate = NAN;
   o.evaluate_every = 5;
-  o.rate = 2e-3;
   o.weight_decay = 0.05;
   o.average = 0.999;
   o.looks = 4;
@@ -84,6 +84,7 @@ typedef struct run {
   float mean[3], scale[3]; /* of the input */
   const char *text;        /* of the network */
   uint32_t size;           /* of its input, in the end */
+  double rate;             /* the highest */
   optimizer opt;
   run_state state;
   char *checkpoint, *log, *plot;
@@ -229,7 +230,7 @@ static double train_batch(run *r) {
                   r->weight};
   double loss = loss_compute(&r->o->loss, &b, r->dy, r->dlogit);
   net_backward(net, r->dy, r->dlogit);
-  optimizer_step(&r->opt, net, schedule_rate(r->o->schedule, r->o->rate, (double)done / (double)total));
+  optimizer_step(&r->opt, net, schedule_rate(r->o->schedule, r->rate, (double)done / (double)total));
   return loss;
 }
 
@@ -385,7 +386,7 @@ static uint64_t hash_configuration(const run *r, const char *text) {
   double numbers[] = {o->size,
                       o->epochs,
                       o->batch,
-                      o->rate,
+                      r->rate,
                       o->weight_decay,
                       o->average,
                       o->schedule,
@@ -525,6 +526,7 @@ static void set_up(run *r) {
   r->order = cli_alloc(r->ds.frame_count, sizeof *r->order);
   make_room(r);
   choose_weights(r);
+  r->rate = !isnan(o->rate) ? o->rate : net_probability(&r->net) != NULL ? 2e-3 : 7e-4;
   r->batch_count = r->ds.frame_count / batch > 0 ? r->ds.frame_count / batch : 1;
   if (o->epoch_batches > 0) r->batch_count = (size_t)o->epoch_batches;
   r->checkpoint = cli_format("%s.checkpoint", o->output);
@@ -560,7 +562,7 @@ static void tear_down(run *r) {
 static void end_of_epoch(run *r) {
   const train_options *o = r->o;
   char message[MESSAGE_SIZE], line[256], figures[64] = ",";
-  double rate = schedule_rate(o->schedule, o->rate, (double)r->state.epoch / o->epochs);
+  double rate = schedule_rate(o->schedule, r->rate, (double)r->state.epoch / o->epochs);
   double loss = r->state.epoch_loss / (double)r->batch_count;
   r->state.epoch++;
   r->state.batch = 0;
