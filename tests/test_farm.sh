@@ -6,38 +6,14 @@
 # same document end with a clear message and without loss.
 set -u
 
-roto=$(cd "$1" && pwd)/roto
-valid=$(pwd)/model_format/valid
-passed=0
-failed=0
-skipped=0
-work=$(mktemp -d)
+. tests/check.sh
+
+roto=$build/roto
+valid=$top/model_format/valid
 trap 'umount "$work/disk" 2>/dev/null; rm -rf "$work"' EXIT
 chmod 755 "$work"
-cd "$work" || exit 1
 unset CUE_THREADS SLURM_CPUS_PER_TASK NSLOTS OMP_NUM_THREADS
 
-pass() { passed=$((passed + 1)); }
-fail() {
-  failed=$((failed + 1))
-  echo "FAILED: $*"
-  head -n 5 out err
-}
-skip() {
-  skipped=$((skipped + 1))
-  echo "SKIP $*"
-}
-# expect STATUS PATTERN COMMAND...: the status must be this, stdout and stderr together must match.
-expect() {
-  status=$1 pattern=$2
-  shift 2
-  timeout 60 "$@" >out 2>err
-  found=$?
-  if [ $found = "$status" ] && cat out err | grep -Eq -- "$pattern"; then pass; else fail "$* (exit status $found, expected $status and '$pattern')"; fi
-}
-same() {
-  if cmp -s "$1" "$2"; then pass; else fail "$1 and $2 differ"; fi
-}
 no_leftovers() {
   if [ -z "$(find . -name '*.tmp')" ]; then pass; else fail "left behind: $(find . -name '*.tmp')"; fi
 }
@@ -51,59 +27,59 @@ cp "$valid/all.roto" model.roto
 run() { echo "$roto" run plate/sh.####.ppm --model model.roto --crop 2,2,12,12; }
 
 # Shards.
-expect 0 '10 frames' $(run) --smooth full -o whole.roto.json
-for i in 1 2 3; do expect 0 'frames, 2 points' $(run) --shard $i/3 --smooth full -o part.$i.roto.json; done
+runs 0 '10 frames' $(run) --smooth full -o whole.roto.json
+for i in 1 2 3; do runs 0 'frames, 2 points' $(run) --shard $i/3 --smooth full -o part.$i.roto.json; done
 if grep -q '"smoothed"' part.1.roto.json; then fail 'a part of a shot was smoothed'; else pass; fi
-expect 0 '10 frames, from 3 documents' "$roto" merge part.2.roto.json part.1.roto.json part.3.roto.json --smooth full -o joined.roto.json
+runs 0 '10 frames, from 3 documents' "$roto" merge part.2.roto.json part.1.roto.json part.3.roto.json --smooth full -o joined.roto.json
 same joined.roto.json whole.roto.json
-expect 0 '10 frames, from 3 documents' "$roto" merge part.*.roto.json --smooth full -o joined.roto.json
+runs 0 '10 frames, from 3 documents' "$roto" merge part.*.roto.json --smooth full -o joined.roto.json
 same joined.roto.json whole.roto.json
-for i in 1 2 3; do expect 0 'frames, 2 points' $(run) --shard $i/3 -o still.$i.roto.json; done # motion is left to merge
-expect 0 '10 frames, from 3 documents' "$roto" merge still.*.roto.json --smooth full -o joined.roto.json
+for i in 1 2 3; do runs 0 'frames, 2 points' $(run) --shard $i/3 -o still.$i.roto.json; done # motion is left to merge
+runs 0 '10 frames, from 3 documents' "$roto" merge still.*.roto.json --smooth full -o joined.roto.json
 same joined.roto.json whole.roto.json
 sed '0,/"x": [-0-9.]*\(.*\)"smoothed"/s//"x": 7.125\1"artist"/' whole.roto.json >joined.roto.json
-expect 0 '10 frames' "$roto" merge part.*.roto.json --smooth full -o joined.roto.json
+runs 0 '10 frames' "$roto" merge part.*.roto.json --smooth full -o joined.roto.json
 if grep -q '"x": 7.125.*"artist"' joined.roto.json; then pass; else fail "merge lost the artist's point"; fi
 cp joined.roto.json edited.roto.json
-expect 0 '1 points set by an artist' "$roto" smooth edited.roto.json # merge has smoothed already
+runs 0 '1 points set by an artist' "$roto" smooth edited.roto.json # merge has smoothed already
 same joined.roto.json edited.roto.json
-expect 0 'shard 1/20 has no frames' $(run) --shard 1/20 -o none.roto.json
-expect 3 'part.1.roto.json: frame 1000 is in another' "$roto" merge part.1.roto.json part.1.roto.json -o no.roto.json
+runs 0 'shard 1/20 has no frames' $(run) --shard 1/20 -o none.roto.json
+runs 3 'part.1.roto.json: frame 1000 is in another' "$roto" merge part.1.roto.json part.1.roto.json -o no.roto.json
 sed 's/"pattern": "plate/"pattern": "other/; s/sh\.####/tk.####/' part.2.roto.json >alien.roto.json
-expect 3 'alien.roto.json: is of another plate' "$roto" merge part.1.roto.json alien.roto.json -o no.roto.json
+runs 3 'alien.roto.json: is of another plate' "$roto" merge part.1.roto.json alien.roto.json -o no.roto.json
 sed 's/"transfer": "srgb"/"transfer": "logc3"/' part.2.roto.json >log.roto.json
-expect 3 'log.roto.json: was made with --input-transfer logc3' "$roto" merge part.1.roto.json log.roto.json -o no.roto.json
-for bad in 0/3 4/3 1 a/b 1/3x; do expect 2 "shard expects I/N" $(run) --shard $bad -o no.roto.json; done
-expect 2 'follow needs all frames' $(run) --shard 1/2 --follow -o no.roto.json
-expect 2 'hold needs the frame before' $(run) --shard 1/2 --missing hold -o no.roto.json
+runs 3 'log.roto.json: was made with --input-transfer logc3' "$roto" merge part.1.roto.json log.roto.json -o no.roto.json
+for bad in 0/3 4/3 1 a/b 1/3x; do runs 2 "shard expects I/N" $(run) --shard $bad -o no.roto.json; done
+runs 2 'follow needs all frames' $(run) --shard 1/2 --follow -o no.roto.json
+runs 2 'hold needs the frame before' $(run) --shard 1/2 --missing hold -o no.roto.json
 if [ -e no.roto.json ] || [ -e none.roto.json ]; then fail 'a refused command wrote a document'; else pass; fi
 
 # What is done is not done again: the frames that are there need not even be readable.
-expect 0 '4 frames' $(run) --smooth full --range 1000-1003 -o doc.roto.json
+runs 0 '4 frames' $(run) --smooth full --range 1000-1003 -o doc.roto.json
 mkdir away && mv plate/sh.1001.ppm away/
-expect 0 '10 frames' $(run) --smooth full --range 1000-1009 --skip-existing -o doc.roto.json
+runs 0 '10 frames' $(run) --smooth full --range 1000-1009 --skip-existing -o doc.roto.json
 same doc.roto.json whole.roto.json
-expect 0 'has all frames already' $(run) --smooth full --range 1000-1009 --skip-existing -o doc.roto.json
+runs 0 'has all frames already' $(run) --smooth full --range 1000-1009 --skip-existing -o doc.roto.json
 mv away/sh.1001.ppm plate/
 cp alien.roto.json other.roto.json
-expect 3 'other.roto.json: is of another plate.*cannot go on' $(run) --skip-existing -o other.roto.json
+runs 3 'other.roto.json: is of another plate.*cannot go on' $(run) --skip-existing -o other.roto.json
 same other.roto.json alien.roto.json
-expect 3 'made with --input-transfer srgb.*cannot go on' $(run) --skip-existing --input-transfer raw -o doc.roto.json
+runs 3 'made with --input-transfer srgb.*cannot go on' $(run) --skip-existing --input-transfer raw -o doc.roto.json
 
 # A document from another plate: without an artist's work it is of no use and replaced; with it, it is kept and the run refuses.
 sed 's/"predicted"/"artist"/' alien.roto.json >other.roto.json
 cp other.roto.json kept.roto.json
-expect 5 'other.roto.json: holds [0-9]* points or shapes set by an artist, but for another plate; write to another file' \
+runs 5 'other.roto.json: holds [0-9]* points or shapes set by an artist, but for another plate; write to another file' \
   $(run) -o other.roto.json
 same other.roto.json kept.roto.json
-expect 5 'other.roto.json: holds .* another plate' "$roto" merge part.1.roto.json -o other.roto.json
+runs 5 'other.roto.json: holds .* another plate' "$roto" merge part.1.roto.json -o other.roto.json
 same other.roto.json kept.roto.json
 
 # Threads.
 threads() { # NUMBER COMMAND...
   number=$1
   shift
-  expect 0 "\"threads\":$number," "$@" $(run) --json -o t.roto.json $more
+  runs 0 "\"threads\":$number," "$@" $(run) --json -o t.roto.json $more
 }
 more=
 threads 1 env CUE_THREADS=1 SLURM_CPUS_PER_TASK=2 NSLOTS=3
@@ -121,7 +97,7 @@ elif [ "$(id -u)" = 0 ]; then
   mkdir -p jail/shot
   cp "$roto" model.roto jail/
   cp plate/sh.100[0-3].ppm jail/shot/
-  expect 0 '4 frames' chroot jail /roto run shot --model model.roto --crop 2,2,12,12 -o shot.roto.json --sheet sheet.png
+  runs 0 '4 frames' chroot jail /roto run shot --model model.roto --crop 2,2,12,12 -o shot.roto.json --sheet sheet.png
   if [ -s jail/shot.roto.json ] && [ -s jail/sheet.png ]; then pass; else fail 'no document in the jail'; fi
 else
   skip 'an empty root folder needs root'
@@ -132,10 +108,10 @@ mkdir locked
 cp whole.roto.json locked/doc.roto.json
 chmod 555 locked
 if [ "$(id -u)" != 0 ]; then
-  expect 5 'locked' $(run) -o locked/doc.roto.json
+  runs 5 'locked' $(run) -o locked/doc.roto.json
 elif command -v setpriv >/dev/null; then
   cp "$roto" nobodys_roto
-  expect 5 'locked/.*cannot be written' setpriv --reuid 65534 --clear-groups ./nobodys_roto run plate --model model.roto \
+  runs 5 'locked/.*cannot be written' setpriv --reuid 65534 --clear-groups ./nobodys_roto run plate --model model.roto \
     --crop 2,2,12,12 -o locked/doc.roto.json
 else
   skip 'setpriv is not there'
@@ -161,10 +137,10 @@ mkdir disk
 if [ "$(id -u)" = 0 ] && mount -t tmpfs -o size=128k tmpfs disk 2>/dev/null; then
   cp whole.roto.json disk/doc.roto.json
   dd if=/dev/zero of=disk/filler bs=4096 2>/dev/null
-  expect 5 'disk/.*No space left' $(run) --range 1003 -o disk/doc.roto.json
+  runs 5 'disk/.*No space left' $(run) --range 1003 -o disk/doc.roto.json
   same disk/doc.roto.json whole.roto.json
   truncate -s -8192 disk/filler
-  expect 5 'No space left.*|previews' $(run) --preview disk/views --sheet disk/sheet.png -o previewed.roto.json
+  runs 5 'No space left.*|previews' $(run) --preview disk/views --sheet disk/sheet.png -o previewed.roto.json
   for file in $(find disk -name '*.png'); do
     if [ "$(tail -c 8 "$file" | head -c 4)" = IEND ]; then pass; else fail "$file is not whole"; fi
   done
@@ -177,11 +153,11 @@ fi
 # A damaged frame in the middle.
 cp plate/sh.1005.ppm good.ppm
 head -c 700 good.ppm >plate/sh.1005.ppm
-expect 3 'ERROR: plate/sh.1005.ppm: truncated.*copy the file anew' $(run) -o doc.roto.json
+runs 3 'ERROR: plate/sh.1005.ppm: truncated.*copy the file anew' $(run) -o doc.roto.json
 same doc.roto.json whole.roto.json
-expect 0 'WARNING: plate/sh.1005.ppm.*held' $(run) --missing hold -o held.roto.json
+runs 0 'WARNING: plate/sh.1005.ppm.*held' $(run) --missing hold -o held.roto.json
 cp good.ppm plate/sh.1005.ppm
-expect 0 '10 frames' $(run) --smooth full --skip-existing -o held.roto.json
+runs 0 '10 frames' $(run) --smooth full --skip-existing -o held.roto.json
 same held.roto.json whole.roto.json
 
 # Two runs on one document at a time, and an artist who saves meanwhile: all of it is in the end.  The runs wait for a frame each.
@@ -227,9 +203,8 @@ for file in stopped/*.png; do
 done
 rm plate/sh.4001.ppm stopped/sh.1004.png
 cp stopped/sh.1003.png kept.png
-expect 0 'has all frames already' $(run) --range 1000-1009 --skip-existing --preview stopped -o stopped.roto.json # goes on
+runs 0 'has all frames already' $(run) --range 1000-1009 --skip-existing --preview stopped -o stopped.roto.json # goes on
 if [ "$(ls stopped/sh.100?.png | wc -l)" = 10 ]; then pass; else fail 'previews that were not there are not drawn'; fi
 same stopped/sh.1003.png kept.png
 
-echo "test_farm: $passed passed, $failed failed, $skipped skipped"
-[ $failed = 0 ]
+finish test_farm
