@@ -131,8 +131,10 @@ typedef struct roto_session_options {
   roto_parallel parallel;
   void *memory; /* caller's block for the session, 64-byte aligned, roto_session_size() bytes; NULL: allocate */
   size_t memory_size;
-  int mirror; /* 1: average with what is found in the mirrored crop: twice the time, less error, and how far the two are apart
-               * goes into the expected error (tests/RESULTS.md); for characters whose landmarks have twins (roto_landmark.flip) */
+  int views; /* how often each crop is seen, and the mean taken; 0 and 1: once.  2: also mirrored.  Up to 10: also a little larger,
+              * smaller and turned, each mirrored too (characters whose landmarks have no twins, roto_landmark.flip, have 5 views
+              * and none mirrored).  Each takes as long as the first; the error is less, and how far they are apart goes into the
+              * expected error (tests/RESULTS.md) */
   roto_profile profile; /* both functions or neither */
   float pixel_aspect;   /* width of a pixel of the frames over its height; 0: 1.  Anamorphic frames are sampled unsqueezed */
 } roto_session_options;
@@ -196,7 +198,7 @@ typedef struct roto_info {
   const struct roto_info *second;          /* the network of that look; NULL: there is none */
   size_t session_size;                     /* bytes of one session */
   roto_isa isa;                            /* kernels in use */
-  int has_ranges; /* 1: can run in int8 */
+  int has_ranges;                          /* 1: can run in int8 */
   roto_precision precision;                /* in use: what was asked for, or FP32 where the machine lacks it */
 } roto_info;
 

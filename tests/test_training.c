@@ -573,8 +573,8 @@ static void roto_run_agrees_with_eval(const char *model_path, const char *data, 
   for (int rough = 0; rough < 2; rough++) {
     CHECK(evaluate_model(cp, model, &ds, rough ? crops : NULL, 0, predicted, NULL, message) == 0, "%s", message);
     const char *const find[] = {
-        "run",         in_folder_of(data, pattern), "--model", model_path, "--crops", crops_path, "-o", found_path,
-        "--no-mirror", rough ? NULL : "--looks",    "1",       NULL};
+        "run", in_folder_of(data, pattern), "--model", model_path, "--crops", crops_path, "-o", found_path, "--views",
+        "1",   rough ? NULL : "--looks",    "1",       NULL};
     document doc;
     remove(found_path);
     int status = run(runner, find);

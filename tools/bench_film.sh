@@ -124,7 +124,10 @@ awk 'NR == FNR {x[$1, $2] = $3; y[$1, $2] = $4; next}
   index($0, "{\"frame\": ") {split($0, part, /[:,]/); frame = part[2] + 0; point = -1}
   /^ *\{"x": / {++point; if ((frame, point) in x) {
     match($0, /^ */)
-    $0 = sprintf("%s{\"x\": %.3f, \"y\": %.3f, \"origin\": \"artist\"}%s", substr($0, 1, RLENGTH), x[frame, point], y[frame, point], /\}\]/ ? "]" substr($0, index($0, "}]") + 2) : ",")}}
+    if (!/"raw"/) {match($0, /"x": [-0-9.]*, "y": [-0-9.]*/); found = substr($0, RSTART + 5, RLENGTH - 5); sub(/, "y": /, ", ", found)
+      sub(/"origin"/, "\"raw\": [" found "], \"origin\"")}
+    sub(/"x": [-0-9.]*, "y": [-0-9.]*/, sprintf("\"x\": %.3f, \"y\": %.3f", x[frame, point], y[frame, point]))
+    sub(/"origin": "[a-z]*"/, "\"origin\": \"artist\"")}}
   {print}' truth full.roto.json >fixed.roto.json
 "$build/roto" smooth fixed.roto.json >log 2>&1 # as an artist would before anything else
 start=$(date +%s)

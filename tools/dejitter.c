@@ -12,6 +12,7 @@
 #include <omp.h>
 #endif
 
+#include "carry.h"
 #include "cli.h"
 #include "image_file.h"
 #include "median.h"
@@ -358,15 +359,17 @@ int dejitter_smooth(document *doc, dejitter_mode mode, char *message) {
   roto_observation *seen = (roto_observation *)cli_alloc(count + 1, sizeof *seen);
   roto_link *links = (roto_link *)cli_alloc(count + 1, sizeof *links);
   roto_smoothed *smooth = (roto_smoothed *)cli_alloc(count + 1, sizeof *smooth);
+  carried *learnt = mode == DEJITTER_OFF ? NULL : carry_corrections(doc, mode == DEJITTER_CAUSAL);
   roto_status status = ROTO_OK;
   for (size_t i = 0; i < doc->point_count && status == ROTO_OK; ++i) {
-    for (size_t t = 0; t < count; ++t) {
+    for (size_t t = 0; learnt && t < count; ++t) {
       const document_point *p = &doc->frames[t].points[i];
+      const carried *more = &learnt[t * doc->point_count + i];
       double at[2];
       seen_at(p, at);
       int linked = t + 1 < count && p->flow_error > 0 && dejitter_follows(&doc->frames[t], &doc->frames[t + 1]);
-      seen[t] = (roto_observation){(float)at[0], (float)at[1], p->origin == ORIGIN_HELD ? 0 : (float)p->error,
-                                   p->origin == ORIGIN_ARTIST};
+      seen[t] = (roto_observation){(float)(at[0] + more->x), (float)(at[1] + more->y),
+                                   p->origin == ORIGIN_HELD ? 0 : (float)(p->error * more->left), p->origin == ORIGIN_ARTIST};
       links[t] = (roto_link){(float)p->flow_x, (float)p->flow_y, linked ? (float)p->flow_error : 0};
     }
     if (mode != DEJITTER_OFF) status = roto_smooth(seen, links, count, mode == DEJITTER_CAUSAL, NULL, smooth);
@@ -378,6 +381,7 @@ int dejitter_smooth(document *doc, dejitter_mode mode, char *message) {
       if (p->origin != ORIGIN_HELD) p->origin = mode == DEJITTER_OFF ? ORIGIN_PREDICTED : ORIGIN_SMOOTHED;
     }
   }
+  free(learnt);
   free(seen);
   free(links);
   free(smooth);

@@ -3,7 +3,7 @@
  * dejitter_track measures, from the plate, how the picture moved at each point between consecutive frames: optical flow there
  * and back.  What does not come back to where it started, or looks different there, is not connected: a cut, a replaced face.
  * dejitter_smooth weighs these links against the model's expected errors (roto_smooth); points an artist set are fixed and pull
- * their neighbours, and are never moved themselves.  The document keeps what was found, and the links, so that both can be done
+ * their neighbours and frames of a like pose (carry.h), and are never moved themselves.  The document keeps what was found, and the links, so that both can be done
  * again at any time without the model. */
 
 #ifndef ROTO_DEJITTER_H

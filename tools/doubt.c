@@ -7,7 +7,6 @@
 #include <string.h>
 
 #include "cli.h"
-#include "median.h"
 
 static void find_parts(const document *doc, doubts *d) {
   const cJSON *landmark = cJSON_GetObjectItemCaseSensitive(doc->template_json, "landmarks")->child;
@@ -21,48 +20,6 @@ static void find_parts(const document *doc, doubts *d) {
     if (k == d->part_count) d->parts[d->part_count++] = cli_format("%s", name);
     d->part_of[i] = k;
   }
-}
-
-/* The points of a frame, moved, turned and scaled so that they lie nearest to `to` (least squares). */
-static void lay_over(double *points, const double *to, size_t n) {
-  double mx = 0, my = 0, tx = 0, ty = 0, a = 0, b = 0, power = 1e-9;
-  for (size_t i = 0; i < n; ++i) mx += points[2 * i], my += points[2 * i + 1], tx += to[2 * i], ty += to[2 * i + 1];
-  mx /= (double)n, my /= (double)n, tx /= (double)n, ty /= (double)n;
-  for (size_t i = 0; i < n; ++i) {
-    double x = points[2 * i] - mx, y = points[2 * i + 1] - my, u = to[2 * i] - tx, v = to[2 * i + 1] - ty;
-    a += x * u + y * v, b += x * v - y * u, power += x * x + y * y;
-  }
-  a /= power, b /= power;
-  for (size_t i = 0; i < n; ++i) {
-    double x = points[2 * i] - mx, y = points[2 * i + 1] - my;
-    points[2 * i] = tx + a * x - b * y, points[2 * i + 1] = ty + b * x + a * y;
-  }
-}
-
-/* The median pose: the points laid over the first frame's, then over their own median. */
-static void find_poses(const document *doc, doubts *d, double *pose) {
-  size_t n = doc->point_count, count = doc->frame_count;
-  double *column = (double *)cli_alloc(count, sizeof *column);
-  d->poses = (double *)cli_alloc(count * 2 * n, sizeof *d->poses);
-  for (size_t t = 0; t < count; ++t) {
-    double low[2] = {INFINITY, INFINITY}, high[2] = {-INFINITY, -INFINITY};
-    for (size_t i = 0; i < n; ++i) {
-      double at[2] = {doc->frames[t].points[i].x, doc->frames[t].points[i].y};
-      for (int k = 0; k < 2; ++k) low[k] = fmin(low[k], at[k]), high[k] = fmax(high[k], at[k]);
-      d->poses[(t * n + i) * 2] = at[0], d->poses[(t * n + i) * 2 + 1] = at[1];
-    }
-    column[t] = fmax(high[0] - low[0], high[1] - low[1]);
-  }
-  d->size = fmax(median(column, count), 1);
-  if (count) memcpy(pose, d->poses, 2 * n * sizeof *pose);
-  for (int round = 0; round < 2; ++round) {
-    for (size_t t = 0; t < count; ++t) lay_over(d->poses + t * 2 * n, pose, n);
-    for (size_t k = 0; k < 2 * n; ++k) {
-      for (size_t t = 0; t < count; ++t) column[t] = d->poses[t * 2 * n + k];
-      pose[k] = median(column, count);
-    }
-  }
-  free(column);
 }
 
 double doubts_value(const doubts *d, size_t frame, size_t part, doubt_kind kind) {
@@ -83,11 +40,9 @@ double doubts_jitter(const document *doc, const doubts *d, size_t frame, size_t 
 }
 
 doubts doubts_find(const document *doc) {
-  doubts d = {doc->frame_count, 0, NULL, NULL, 0, NULL, NULL};
+  doubts d = {doc->frame_count, 0, NULL, NULL, NULL, poses_find(doc, 0)};
   size_t n = doc->point_count;
   find_parts(doc, &d);
-  double *pose = (double *)cli_alloc(2 * n, sizeof *pose);
-  find_poses(doc, &d, pose);
   d.values = (double *)cli_alloc(d.frame_count * d.part_count * DOUBT_KINDS + 1, sizeof *d.values);
   for (size_t t = 0; t < d.frame_count; ++t)
     for (size_t part = 0; part < d.part_count; ++part) {
@@ -96,10 +51,10 @@ doubts doubts_find(const document *doc) {
       for (size_t i = 0; i < n; ++i) {
         const document_point *p = &doc->frames[t].points[i];
         if (d.part_of[i] != part || p->origin == ORIGIN_ARTIST) continue;
-        const double *at = d.poses + (t * n + i) * 2;
+        const double *at = d.poses.points + (t * n + i) * 2;
         against += pow(p->x - p->raw_x, 2) + pow(p->y - p->raw_y, 2);
         error += p->error * p->error;
-        unusual += pow(at[0] - pose[2 * i], 2) + pow(at[1] - pose[2 * i + 1], 2);
+        unusual += pow(at[0] - d.poses.middle[2 * i], 2) + pow(at[1] - d.poses.middle[2 * i + 1], 2);
         ++count;
       }
       for (int k = 0; k < DOUBT_KINDS; ++k) value[k] = NAN;
@@ -110,7 +65,6 @@ doubts doubts_find(const document *doc) {
       double before = t ? doubts_jitter(doc, &d, t - 1, part, 1) : NAN, behind = doubts_jitter(doc, &d, t, part, 1);
       value[DOUBT_JITTER] = isnan(before) ? behind : isnan(behind) ? before : sqrt((before * before + behind * behind) / 2);
     }
-  free(pose);
   return d;
 }
 
@@ -119,6 +73,6 @@ void doubts_free(doubts *d) {
   free(d->parts);
   free(d->part_of);
   free(d->values);
-  free(d->poses);
+  poses_free(&d->poses);
   memset(d, 0, sizeof *d);
 }

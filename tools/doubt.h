@@ -6,6 +6,7 @@
 #define ROTO_DOUBT_H
 
 #include "document.h"
+#include "pose.h"
 
 typedef enum doubt_kind {
   DOUBT_ERROR,   /* RMS of the errors the model expects of itself, pixels */
@@ -19,9 +20,8 @@ typedef struct doubts {
   size_t frame_count, part_count;
   char **parts;    /* names */
   size_t *part_of; /* by landmark */
-  double size;     /* of the subject: median over frames of the longer side of its points' box, pixels */
   double *values;  /* [frame][part][kind]; NaN: all points of the part are an artist's, or nothing connects the frame */
-  double *poses;   /* [frame][landmark][2]: the smoothed points, laid over the median pose */
+  poses poses;     /* of the smoothed points */
 } doubts;
 
 doubts doubts_find(const document *doc);

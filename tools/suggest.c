@@ -38,7 +38,7 @@ static void add_sign(const doubts *d, doubt_kind kind, candidate *candidates) {
     if (!count) continue;
     double usual = median(values, count);
     for (size_t i = 0; i < count; ++i) values[i] = fabs(values[i] - usual);
-    double spread = 1.48 * median(values, count) + 0.001 * d->size; /* what no one sees is no doubt */
+    double spread = 1.48 * median(values, count) + 0.001 * d->poses.size; /* what no one sees is no doubt */
     for (size_t t = 0; t < d->frame_count; ++t) {
       double value = doubts_value(d, t, part, kind), z = (value - usual) / spread;
       if (isnan(value) || !(z > strength[t])) continue;
@@ -57,11 +57,8 @@ static void add_sign(const doubts *d, doubt_kind kind, candidate *candidates) {
 
 /* How little frame b is worth once a is taken, 0..1. */
 static double likeness(const document *doc, const doubts *d, double pose_unit, size_t a, size_t b) {
-  size_t n = 2 * doc->point_count;
-  double apart = (doc->frames[a].number - doc->frames[b].number) / reach, sum = 0;
-  for (size_t k = 0; k < n; ++k) sum += pow(d->poses[a * n + k] - d->poses[b * n + k], 2);
-  sum /= (double)doc->point_count;
-  double like = fmax(0.5 * exp(-sum / (2 * pose_unit * pose_unit)), exp(-sum / (2 * pow(same * d->size, 2))));
+  double apart = (doc->frames[a].number - doc->frames[b].number) / reach, sum = poses_apart(&d->poses, a, b);
+  double like = fmax(0.5 * exp(-sum / (2 * pose_unit * pose_unit)), exp(-sum / (2 * pow(same * d->poses.size, 2))));
   return fmax(exp(-apart * apart / 2), like);
 }
 
@@ -100,7 +97,7 @@ cJSON *suggest_frames(const document *doc, int top) {
   candidate *candidates = (candidate *)cli_alloc(doc->frame_count + 1, sizeof *candidates);
   for (int kind = 0; kind < DOUBT_KINDS; ++kind) add_sign(&d, (doubt_kind)kind, candidates);
 
-  double pose_unit = 0.01 * d.size; /* half of what poses usually differ by, but no less than this */
+  double pose_unit = 0.01 * d.poses.size; /* half of what poses usually differ by, but no less than this */
   double *usual = (double *)cli_alloc(doc->frame_count + 1, sizeof *usual);
   for (size_t t = 0; t < doc->frame_count; ++t)
     for (size_t part = 0; part < d.part_count; ++part)

@@ -71,7 +71,7 @@ static void evaluate_lane(void *context, size_t lane) {
   }
 }
 
-int evaluate_model(compute *cp, const roto_model *model, const dataset *ds, const roto_rect *crops, int mirror,
+int evaluate_model(compute *cp, const roto_model *model, const dataset *ds, const roto_rect *crops, int views,
                    float *predicted, roto_point *points, char *message) {
   evaluation e = {model, ds, crops, predicted, points, {NULL}};
   roto_session_options options = {0};
@@ -79,7 +79,7 @@ int evaluate_model(compute *cp, const roto_model *model, const dataset *ds, cons
   if (roto_get_info(model)->landmark_count != ds->landmark_count)
     return message_set(message, "the model finds %u landmarks, the data set has %u; they must be of one character",
                        roto_get_info(model)->landmark_count, ds->landmark_count);
-  options.mirror = mirror;
+  options.views = views;
   options.parallel.threads = 1; /* frames run side by side, so one frame runs alone */
   if (points == NULL) e.points = malloc(ds->frame_count * ds->landmark_count * sizeof *e.points);
   for (int k = 0; k < LANES; k++)

@@ -138,7 +138,7 @@ static int landmarks_main(int argc, char **argv) {
 
 static int eval_main(int argc, char **argv) {
   const char *model_path = NULL, *data = NULL, *crop = "landmarks", *anchors = NULL, *isa = NULL, *character_path = NULL;
-  int json = 0, threads = 0, worst = 0, mirror = 0, true_landmarks = 0;
+  int json = 0, threads = 0, worst = 0, views = 1, true_landmarks = 0;
   const char *precision_name = "fp32";
   roto_precision precision;
   char message[MESSAGE_SIZE];
@@ -148,7 +148,7 @@ static int eval_main(int argc, char **argv) {
       {"--crop", CLI_STRING, &crop, "FILE", "crops by frame number (JSON), or 'landmarks': the true box times the margin"},
       {"--anchors", CLI_STRING, &anchors, "I,J", "the two landmarks whose distance normalises NME"},
       {"--character", CLI_STRING, &character_path, "FILE", "template (default: DATA/character.json, else the model's)"},
-      {"--mirror", CLI_FLAG, &mirror, NULL, "look at the mirrored crop too and average"},
+      {"--views", CLI_INTEGER, &views, "N", "see each crop so often, see roto run (default 1; 2: also mirrored; up to 10)"},
       {"--precision", CLI_STRING, &precision_name, "NAME", "fp32 (default), bf16 or int8 (after roto model quantize)"},
       {"--true-landmarks", CLI_FLAG, &true_landmarks, NULL, "draw the shapes through the true landmarks, not the found ones"},
       {"--worst", CLI_INTEGER, &worst, "N", "list the N frames with the largest NME"},
@@ -198,7 +198,7 @@ static int eval_main(int argc, char **argv) {
   float *predicted = cli_alloc(ds.frame_count * ds.landmark_count * 2, sizeof(float));
   double *nme = cli_alloc(ds.frame_count, sizeof *nme);
   roto_point *points = cli_alloc(ds.frame_count * ds.landmark_count, sizeof *points);
-  if (evaluate_model(cp, model, &ds, crops, mirror, predicted, points, message) != 0) cli_fail(EXIT_FAILED, "%s", message);
+  if (evaluate_model(cp, model, &ds, crops, views, predicted, points, message) != 0) cli_fail(EXIT_FAILED, "%s", message);
   metrics m = metrics_compute(&ch, &ds, predicted, nme);
   metrics_rely(&m, &ds, predicted, points);
   free(points);

@@ -483,6 +483,7 @@ def put_into(doc, points, shapes):
     for frame, index, values in points:
         if frame in frames:
             point = frames[frame]['points'][index]
+            point.setdefault('raw', [point['x'], point['y']])
             point.update(values, confidence=1, error=0, origin='artist')
             if point['visible']:
                 del point['visible']
