@@ -19,6 +19,7 @@ static void lay_over(double *points, const double *to, size_t n, double turn[2])
     a += x * u + y * v, b += x * v - y * u, power += x * x + y * y;
   }
   a /= power, b /= power;
+  if (!(a * a + b * b > 1e-12)) a = 1, b = 0; /* points that fall together, or bear no likeness, have no turn */
   for (size_t i = 0; i < n; ++i) {
     double x = points[2 * i] - mx, y = points[2 * i + 1] - my;
     points[2 * i] = tx + a * x - b * y, points[2 * i + 1] = ty + b * x + a * y;

@@ -92,6 +92,7 @@ function carry_shape(vertices, closed, anchors) {
 const REACH = 4;             /* frames over which a correction fades where the document holds no optical flow */
 const LEAST_CHANGE = 0.02;   /* pixels: below, a neighbour is left as it is */
 const EXPECTED_ERROR = 1;    /* pixels, of points that say nothing about it */
+const VARYING = 0.6;         /* of an expected error, what changes from frame to frame (tools/dejitter.c) */
 
 class Shot {
   constructor(doc, engine) {
@@ -227,7 +228,7 @@ class Shot {
     const [first, last] = this.run_of(f, i), here = this.point(f, i), changes = [];
     const track = [], has_flow = [];
     for (let t = first; t <= last; ++t) track.push(this.point(t, i)), has_flow.push(!!track[t - first].flow);
-    const error = (p) => (p.error > 0 ? p.error : EXPECTED_ERROR), fixed = (p) => p.origin === "artist";
+    const error = (p) => VARYING * (p.error > 0 ? p.error : EXPECTED_ERROR), fixed = (p) => p.origin === "artist";
     const put = (t, p, dx, dy) => {
       if (t === f || fixed(p) || !(Math.hypot(dx, dy) > LEAST_CHANGE)) return;
       changes.push(this.change(t, "point", i, {...p, raw: p.raw || [p.x, p.y], x: p.x + dx, y: p.y + dy, origin: "smoothed"}));
