@@ -257,7 +257,7 @@ typedef struct roto_info {
   const struct roto_info *second;          /* the network of that look; NULL: there is none */
   size_t session_size;                     /* bytes of one session */
   roto_isa isa;                            /* kernels in use */
-  int has_ranges; /* 1: can run in int8 */
+  int has_ranges;                          /* 1: can run in int8 */
   roto_precision precision;                /* in use: what was asked for, or FP32 where the machine lacks it */
 } roto_info;
 
