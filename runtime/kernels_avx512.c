@@ -114,16 +114,23 @@ rotoi_inline ROTOI_AVX512 int rotoi_clamp_avx512(int act, __m512 *low, __m512 *h
 /* How far ahead of their use weights are asked for, in bytes: the machine's own prefetchers stop at the end of each page. */
 enum { ROTOI_AHEAD = 4096 };
 
-rotoi_inline ROTOI_AVX512 void rotoi_gemm_tile_avx512(const rotoi_gemm *g, const size_t m, const size_t nv) {
+/* Of `left` rows, those of the next tile: between 7 and 14 two tiles of half the height do as well, and six of them take as much
+ * code as all others together. */
+rotoi_inline size_t rotoi_tile_height(size_t left) {
+  return left == 14 || left <= 7 ? left : (left + 1) / 2;
+}
+
+/* Rows [first, first + m). */
+rotoi_inline ROTOI_AVX512 void rotoi_gemm_tile_avx512(const rotoi_gemm *g, size_t first, const size_t m, const size_t nv) {
   const __m512 zero = _mm512_setzero_ps(), bias0 = g->bias ? _mm512_loadu_ps(g->bias) : zero;
   const __m512 bias1 = g->bias && nv > 1 ? _mm512_loadu_ps(g->bias + 16) : zero;
   __m512 acc0[14], acc1[14]; /* not acc[14][2], nor a loop that changes acc after this one: clang 14 leaves it in memory */
   ROTOI_UNROLL
   for (size_t i = 0; i < m; ++i) acc0[i] = bias0, acc1[i] = bias1;
   const float *b = g->b;
-  const float *const *a = g->a;
+  const float *const *a = g->a + first;
   const size_t k = g->k;
-  for (size_t t = g->taps; t != 0; --t, a += m) {
+  for (size_t t = g->taps; t != 0; --t, a += g->m) {
     for (size_t l = 0; l < k; ++l, b += 16 * nv) {
       __m512 b0 = _mm512_loadu_ps(b), b1 = nv > 1 ? _mm512_loadu_ps(b + 16) : b0;
       _mm_prefetch((const void *)((uintptr_t)b + ROTOI_AHEAD), _MM_HINT_T0);
@@ -141,16 +148,16 @@ rotoi_inline ROTOI_AVX512 void rotoi_gemm_tile_avx512(const rotoi_gemm *g, const
   ROTOI_UNROLL
   for (size_t i = 0; i < m; ++i) {
     __m512 x0 = acc0[i], x1 = acc1[i];
-    float *c = g->c + i * g->c_stride;
+    float *c = g->c + (first + i) * g->c_stride;
     if (g->add) {
-      const float *add = g->add + i * g->add_stride;
+      const float *add = g->add + (first + i) * g->add_stride;
       x0 = _mm512_add_ps(x0, _mm512_loadu_ps(add));
       if (nv > 1) x1 = _mm512_add_ps(x1, _mm512_loadu_ps(add + 16));
     }
     _mm512_storeu_ps(c, rotoi_min_avx512(high, rotoi_max_avx512(low, x0)));
     if (nv > 1) _mm512_storeu_ps(c + 16, rotoi_min_avx512(high, rotoi_max_avx512(low, x1)));
   }
-  if (!clamp) rotoi_finish_avx512(g->c, g->c_stride, m, nv, NULL, g->act);
+  if (!clamp) rotoi_finish_avx512(g->c + first * g->c_stride, g->c_stride, m, nv, NULL, g->act);
 }
 
 /* Ask for the rows of a result while the products run: 1 % of B0 in float32, 1.5 % in bfloat16 (bytes lost 1 %). */
@@ -160,33 +167,72 @@ rotoi_inline ROTOI_AVX512 void rotoi_ask_avx512(const void *c, size_t rows, size
   }
 }
 
+/* Swish behind sums of at most ROTOI_SHORT products: on half a tile while it is in registers, with no store and load between,
+ * and divisions run beside the next half's products. */
+enum { ROTOI_SHORT = 128, ROTOI_SHORT_MR = 7 };
+
+rotoi_noinline ROTOI_AVX512 void rotoi_gemm_swish_avx512(const rotoi_gemm *given) {
+  enum { M = ROTOI_SHORT_MR };
+  const rotoi_gemm g = *given;
+  const __m512 zero = _mm512_setzero_ps(), bias0 = g.bias ? _mm512_loadu_ps(g.bias) : zero;
+  const __m512 bias1 = g.bias ? _mm512_loadu_ps(g.bias + 16) : zero;
+  for (size_t first = 0; first < g.m; first += M) {
+    const float *b = g.b;
+    __m512 acc0[M], acc1[M];
+    size_t row[M]; /* past the last the last again */
+    ROTOI_UNROLL
+    for (size_t i = 0; i < M; ++i) acc0[i] = bias0, acc1[i] = bias1, row[i] = first + i < g.m ? first + i : g.m - 1;
+    for (size_t t = 0; t < g.taps; ++t) {
+      const float *a[M];
+      ROTOI_UNROLL
+      for (size_t i = 0; i < M; ++i) a[i] = g.a[t * g.m + row[i]];
+      for (size_t l = 0; l < g.k; ++l, b += 32) {
+        const __m512 b0 = _mm512_loadu_ps(b), b1 = _mm512_loadu_ps(b + 16);
+        ROTOI_UNROLL
+        for (size_t i = 0; i < M; ++i) {
+          const __m512 x = _mm512_set1_ps(a[i][l]);
+          acc0[i] = _mm512_fmadd_ps(x, b0, acc0[i]);
+          acc1[i] = _mm512_fmadd_ps(x, b1, acc1[i]);
+        }
+      }
+    }
+    ROTOI_UNROLL
+    for (size_t i = 0; i < M; ++i) {
+      float *c = g.c + row[i] * g.c_stride;
+      _mm512_storeu_ps(c, rotoi_act_avx512(acc0[i], ROTO_ACT_SWISH));
+      _mm512_storeu_ps(c + 16, rotoi_act_avx512(acc1[i], ROTO_ACT_SWISH));
+    }
+  }
+}
+
 static ROTOI_AVX512 void rotoi_gemm_14x32_avx512(const rotoi_gemm *g) {
+  if (g->act == ROTO_ACT_SWISH && g->nv == 2 && !g->add && g->taps * g->k <= ROTOI_SHORT) {
+    rotoi_gemm_swish_avx512(g);
+    return;
+  }
   rotoi_ask_avx512(g->c, g->m, g->c_stride * sizeof(float), g->nv * 64);
-#define ROTOI_TILE(m)                  \
-  case m:                              \
-    if (g->nv == 1) {                  \
-      rotoi_gemm_tile_avx512(g, m, 1); \
-    } else {                           \
-      rotoi_gemm_tile_avx512(g, m, 2); \
-    }                                  \
+#define ROTOI_TILE(m)                         \
+  case m:                                     \
+    if (g->nv == 1) {                         \
+      rotoi_gemm_tile_avx512(g, first, m, 1); \
+    } else {                                  \
+      rotoi_gemm_tile_avx512(g, first, m, 2); \
+    }                                         \
     break;
-  switch (g->m) {
-    ROTOI_TILE(1)
-    ROTOI_TILE(2)
-    ROTOI_TILE(3)
-    ROTOI_TILE(4)
-    ROTOI_TILE(5)
-    ROTOI_TILE(6)
-    ROTOI_TILE(7)
-    ROTOI_TILE(8)
-    ROTOI_TILE(9)
-    ROTOI_TILE(10)
-    ROTOI_TILE(11)
-    ROTOI_TILE(12)
-    ROTOI_TILE(13)
-    ROTOI_TILE(14)
-    default:
-      ROTO_ASSERT(0);
+  for (size_t first = 0, count; first < g->m; first += count) {
+    count = rotoi_tile_height(g->m - first);
+    switch (count) {
+      ROTOI_TILE(1)
+      ROTOI_TILE(2)
+      ROTOI_TILE(3)
+      ROTOI_TILE(4)
+      ROTOI_TILE(5)
+      ROTOI_TILE(6)
+      ROTOI_TILE(7)
+      ROTOI_TILE(14)
+      default:
+        ROTO_ASSERT(0);
+    }
   }
 #undef ROTOI_TILE
 }

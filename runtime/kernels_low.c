@@ -130,34 +130,62 @@ typedef struct rotoi_low_finish {
   float *sums;             /* or NULL */
 } rotoi_low_finish;
 
-/* Two vectors of a row as 32 words: 2^bits times the result, or what comes before the curve. */
-rotoi_inline ROTOI_AVX512 __m512i rotoi_finish_words(const int32_t *from, size_t second, const __m512 *factor,
-                                                     const __m512 *bias) {
-  const __m512 a = _mm512_maskz_cvtepi32_ps(0xffff, _mm512_loadu_si512(from));
-  const __m512 b = _mm512_maskz_cvtepi32_ps(0xffff, _mm512_loadu_si512(from + second));
+/* Two vectors of sums of a row as 32 words: 2^bits times the result, or what comes before the curve. */
+rotoi_inline ROTOI_AVX512 __m512i rotoi_words_of(__m512i sum0, __m512i sum1, const __m512 *factor, const __m512 *bias) {
+  const __m512 a = _mm512_maskz_cvtepi32_ps(0xffff, sum0), b = _mm512_maskz_cvtepi32_ps(0xffff, sum1);
   return _mm512_packs_epi32(_mm512_maskz_cvtps_epi32(0xffff, _mm512_fmadd_ps(a, factor[0], bias[0])),
                             _mm512_maskz_cvtps_epi32(0xffff, _mm512_fmadd_ps(b, factor[1], bias[1])));
 }
 
-/* int32 to bytes, two vectors of two rows at a time.  Packing leaves each four columns of the one vector beside four of the
- * other, lane by lane, which unpacking undoes. */
+/* Words of two rows as bytes, the first row first.  Packing leaves each four columns of the one vector beside four of the other,
+ * lane by lane, which unpacking undoes. */
+rotoi_inline ROTOI_AVX512 __m512i rotoi_bytes_of(__m512i x, __m512i y) {
+  const __m512i order = _mm512_setr_epi32(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15);
+  return _mm512_maskz_permutexvar_epi32(0xffff, order, _mm512_packus_epi16(x, y));
+}
+
+/* A curve in registers, and its way from 2^bits steps to steps above the code's zero. */
+typedef struct rotoi_curving {
+  __m512i fall[4], half;
+  __m128i step, bits;
+} rotoi_curving;
+
+rotoi_inline ROTOI_AVX512 rotoi_curving rotoi_load_curve(const rotoi_fall *curve, const rotoi_code *code) {
+  rotoi_curving c;
+  ROTOI_UNROLL
+  for (int i = 0; i < 4; ++i) c.fall[i] = _mm512_loadu_si512(curve->fall + 64 * i);
+  c.half = _mm512_set1_epi16((short)((2 * (int)code->zero + 1) << curve->bits >> 1));
+  c.step = _mm_cvtsi32_si128(curve->step), c.bits = _mm_cvtsi32_si128(curve->bits);
+  return c;
+}
+
+rotoi_inline ROTOI_AVX512 void rotoi_apply_curve(__m512i *x, __m512i *y, const rotoi_curving *c) {
+  const __m512i none = _mm512_setzero_si512();
+  const __m512i index =
+      _mm512_packus_epi16(_mm512_srl_epi16(_mm512_abs_epi16(*x), c->step), _mm512_srl_epi16(_mm512_abs_epi16(*y), c->step));
+  const __m512i less = _mm512_mask_blend_epi8(_mm512_movepi8_mask(index), rotoi_choose_bytes(c->fall[0], c->fall[1], index),
+                                              rotoi_choose_bytes(c->fall[2], c->fall[3], index));
+  *x = _mm512_sub_epi16(_mm512_max_epi16(*x, none), _mm512_unpacklo_epi8(less, none));
+  *y = _mm512_sub_epi16(_mm512_max_epi16(*y, none), _mm512_unpackhi_epi8(less, none));
+  *x = _mm512_sra_epi16(_mm512_adds_epi16(*x, c->half), c->bits);
+  *y = _mm512_sra_epi16(_mm512_adds_epi16(*y, c->half), c->bits);
+}
+
+/* int32 to bytes, two vectors of two rows at a time. */
 rotoi_inline ROTOI_AVX512 void rotoi_finish_bytes_each(const rotoi_low_finish *given, int act, const int curved,
                                                        const int summed) {
   const rotoi_low_finish f = *given; /* bytes are written: what they might change would be read again each time */
   const rotoi_code code = *f.to_code;
   const rotoi_fall *curve = f.curve;
   const __m512i none = _mm512_setzero_si512();
-  const __m512i order = _mm512_setr_epi32(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15);
   const __m512i zero = _mm512_set1_epi16((short)code.zero), most = _mm512_set1_epi16(255);
-  __m512i fall[4], low = _mm512_set1_epi16(act == ROTO_ACT_NONE ? -32768 : (short)code.zero), high = most;
-  const __m128i step = _mm_cvtsi32_si128(curved ? curve->step : 0);
-  const __m128i bits = _mm_cvtsi32_si128(curved ? curve->bits : 0);
-  const __m512i half = _mm512_set1_epi16((short)(curved ? (2 * (int)code.zero + 1) << curve->bits >> 1 : 0));
+  __m512i low = _mm512_set1_epi16(act == ROTO_ACT_NONE ? -32768 : (short)code.zero), high = most;
   const __m512 unit = _mm512_set1_ps(code.inverse * (float)(curved ? 1 << curve->bits : 1));
   const __m512 start = _mm512_set1_ps(curved ? 0 : code.zero);
   if (act == ROTO_ACT_RELU6 && 6 * code.inverse + code.zero < 255)
     high = _mm512_set1_epi16((short)_mm_cvtss_si32(_mm_set_ss(6 * code.inverse + code.zero)));
-  for (int i = 0; curved && i < 4; ++i) fall[i] = _mm512_loadu_si512(curve->fall + 64 * i);
+  rotoi_curving curving;
+  if (curved) curving = rotoi_load_curve(curve, &code);
   for (size_t v = 0; v < f.vectors; v += 2) {
     const size_t second = v + 1 < f.vectors ? 16 : 0;
     __m512 factor[2], bias[2];
@@ -170,17 +198,11 @@ rotoi_inline ROTOI_AVX512 void rotoi_finish_bytes_each(const rotoi_low_finish *g
       const size_t more = i + 1 < f.rows;
       const int32_t *from = (const int32_t *)f.from + i * f.from_stride + 16 * v;
       unsigned char *to = (unsigned char *)f.to + i * f.to_stride + 16 * v;
-      __m512i x = rotoi_finish_words(from, second, factor, bias);
-      __m512i y = rotoi_finish_words(from + more * f.from_stride, second, factor, bias);
+      const int32_t *next = from + more * f.from_stride;
+      __m512i x = rotoi_words_of(_mm512_loadu_si512(from), _mm512_loadu_si512(from + second), factor, bias);
+      __m512i y = rotoi_words_of(_mm512_loadu_si512(next), _mm512_loadu_si512(next + second), factor, bias);
       if (curved) {
-        const __m512i index =
-            _mm512_packus_epi16(_mm512_srl_epi16(_mm512_abs_epi16(x), step), _mm512_srl_epi16(_mm512_abs_epi16(y), step));
-        const __m512i less = _mm512_mask_blend_epi8(_mm512_movepi8_mask(index), rotoi_choose_bytes(fall[0], fall[1], index),
-                                                    rotoi_choose_bytes(fall[2], fall[3], index));
-        x = _mm512_sub_epi16(_mm512_max_epi16(x, none), _mm512_unpacklo_epi8(less, none));
-        y = _mm512_sub_epi16(_mm512_max_epi16(y, none), _mm512_unpackhi_epi8(less, none));
-        x = _mm512_sra_epi16(_mm512_adds_epi16(x, half), bits);
-        y = _mm512_sra_epi16(_mm512_adds_epi16(y, half), bits);
+        rotoi_apply_curve(&x, &y, &curving);
       } else {
         x = _mm512_min_epi16(_mm512_max_epi16(x, low), high);
         y = _mm512_min_epi16(_mm512_max_epi16(y, low), high);
@@ -191,7 +213,7 @@ rotoi_inline ROTOI_AVX512 void rotoi_finish_bytes_each(const rotoi_low_finish *g
         sum = _mm512_add_epi16(sum, _mm512_sub_epi16(x, zero));
         if (more) sum = _mm512_add_epi16(sum, _mm512_sub_epi16(y, zero));
       }
-      const __m512i bytes = _mm512_maskz_permutexvar_epi32(0xffff, order, _mm512_packus_epi16(x, y));
+      const __m512i bytes = rotoi_bytes_of(x, y);
       const __m256i first = _mm512_maskz_extracti64x4_epi64(0xf, bytes, 0),
                     last = _mm512_maskz_extracti64x4_epi64(0xf, bytes, 1);
       if (second) {
@@ -334,16 +356,17 @@ rotoi_inline ROTOI_AVX512 void rotoi_dot_u8(__m512i *acc, __m512i x, __m512i b) 
   __asm__("vpdpbusd %2, %1, %0" : "+v"(*acc) : "v"(x), "v"(b));
 }
 
-/* The sums of a tile, [m][16 * nv]. */
-rotoi_inline ROTOI_AVX512 void rotoi_sums_bf16(const rotoi_low_gemm *g, float *out, const size_t m, const size_t nv) {
+/* The sums of rows [first, first + m) of a tile, to [g->m][16 * nv]. */
+rotoi_inline ROTOI_AVX512 void rotoi_sums_bf16(const rotoi_low_gemm *g, size_t first, float *out, const size_t m,
+                                               const size_t nv) {
   const __m512 zero = _mm512_setzero_ps(), bias0 = g->bias ? _mm512_loadu_ps(g->bias) : zero;
   const __m512 bias1 = g->bias && nv > 1 ? _mm512_loadu_ps(g->bias + 16) : zero;
   __m512 acc0[ROTOI_LOW_MR], acc1[ROTOI_LOW_MR];
   ROTOI_UNROLL
   for (size_t i = 0; i < m; ++i) acc0[i] = bias0, acc1[i] = bias1;
   const unsigned char *b = (const unsigned char *)g->b;
-  const unsigned char *const *a = g->a;
-  for (size_t t = g->taps; t != 0; --t, a += m) {
+  const unsigned char *const *a = g->a + first;
+  for (size_t t = g->taps; t != 0; --t, a += g->m) {
     for (size_t l = 0; l < g->k; ++l, b += 64 * nv) {
       const __m512i b0 = _mm512_loadu_si512(b), b1 = nv > 1 ? _mm512_loadu_si512(b + 64) : b0;
       _mm_prefetch((const void *)((uintptr_t)b + ROTOI_AHEAD), _MM_HINT_T0);
@@ -358,18 +381,19 @@ rotoi_inline ROTOI_AVX512 void rotoi_sums_bf16(const rotoi_low_gemm *g, float *o
   }
   ROTOI_UNROLL
   for (size_t i = 0; i < m; ++i) {
-    _mm512_storeu_ps(out + i * 16 * nv, acc0[i]);
-    if (nv > 1) _mm512_storeu_ps(out + i * 16 * nv + 16, acc1[i]);
+    _mm512_storeu_ps(out + (first + i) * 16 * nv, acc0[i]);
+    if (nv > 1) _mm512_storeu_ps(out + (first + i) * 16 * nv + 16, acc1[i]);
   }
 }
 
-rotoi_inline ROTOI_AVX512 void rotoi_sums_u8(const rotoi_low_gemm *g, float *out, const size_t m, const size_t nv) {
+rotoi_inline ROTOI_AVX512 void rotoi_sums_u8(const rotoi_low_gemm *g, size_t first, float *out, const size_t m,
+                                             const size_t nv) {
   __m512i acc0[ROTOI_LOW_MR], acc1[ROTOI_LOW_MR];
   ROTOI_UNROLL
   for (size_t i = 0; i < m; ++i) acc0[i] = acc1[i] = _mm512_setzero_si512();
   const unsigned char *b = (const unsigned char *)g->b;
-  const unsigned char *const *a = g->a;
-  for (size_t t = g->taps; t != 0; --t, a += m) {
+  const unsigned char *const *a = g->a + first;
+  for (size_t t = g->taps; t != 0; --t, a += g->m) {
     for (size_t l = 0; l < g->k; ++l, b += 64 * nv) {
       const __m512i b0 = _mm512_loadu_si512(b), b1 = nv > 1 ? _mm512_loadu_si512(b + 64) : b0;
       _mm_prefetch((const void *)((uintptr_t)b + ROTOI_AHEAD), _MM_HINT_T0);
@@ -384,8 +408,100 @@ rotoi_inline ROTOI_AVX512 void rotoi_sums_u8(const rotoi_low_gemm *g, float *out
   }
   ROTOI_UNROLL
   for (size_t i = 0; i < m; ++i) {
-    _mm512_storeu_si512(out + i * 16 * nv, acc0[i]);
-    if (nv > 1) _mm512_storeu_si512(out + i * 16 * nv + 16, acc1[i]);
+    _mm512_storeu_si512(out + (first + i) * 16 * nv, acc0[i]);
+    if (nv > 1) _mm512_storeu_si512(out + (first + i) * 16 * nv + 16, acc1[i]);
+  }
+}
+
+/* Short sums with swish, as in rotoi_gemm_swish_avx512; words of which that was measured to be faster. */
+enum { ROTOI_SHORT_BF16 = 96, ROTOI_SHORT_U8 = 32 };
+
+rotoi_noinline ROTOI_AVX512 void rotoi_gemm_swish_bf16(const rotoi_low_gemm *given) {
+  enum { M = ROTOI_SHORT_MR };
+  const rotoi_low_gemm g = *given;
+  const __m512 zero = _mm512_setzero_ps(), bias0 = g.bias ? _mm512_loadu_ps(g.bias) : zero;
+  const __m512 bias1 = g.bias ? _mm512_loadu_ps(g.bias + 16) : zero;
+  for (size_t first = 0; first < g.m; first += M) {
+    const unsigned char *b = (const unsigned char *)g.b;
+    __m512 acc0[M], acc1[M];
+    size_t row[M];
+    ROTOI_UNROLL
+    for (size_t i = 0; i < M; ++i) acc0[i] = bias0, acc1[i] = bias1, row[i] = first + i < g.m ? first + i : g.m - 1;
+    for (size_t t = 0; t < g.taps; ++t) {
+      const unsigned char *a[M];
+      ROTOI_UNROLL
+      for (size_t i = 0; i < M; ++i) a[i] = g.a[t * g.m + row[i]];
+      for (size_t l = 0; l < g.k; ++l, b += 128) {
+        const __m512i b0 = _mm512_loadu_si512(b), b1 = _mm512_loadu_si512(b + 64);
+        ROTOI_UNROLL
+        for (size_t i = 0; i < M; ++i) {
+          const __m512i x = _mm512_set1_epi32(rotoi_word(a[i] + 4 * l));
+          rotoi_dot_bf16(&acc0[i], x, b0);
+          rotoi_dot_bf16(&acc1[i], x, b1);
+        }
+      }
+    }
+    ROTOI_UNROLL
+    for (size_t i = 0; i < M; ++i)
+      _mm512_storeu_si512((uint16_t *)g.c + row[i] * g.c_stride,
+                          rotoi_round_bf16(rotoi_act_bf16(acc0[i], ROTO_ACT_SWISH), rotoi_act_bf16(acc1[i], ROTO_ACT_SWISH)));
+  }
+}
+
+/* Bytes take rows by two. */
+rotoi_inline ROTOI_AVX512 void rotoi_gemm_curve_tile(const rotoi_low_gemm *g, size_t first, const rotoi_curving *curving,
+                                                     const __m512 *factor, const __m512 *bias, const size_t m) {
+  const unsigned char *b = (const unsigned char *)g->b;
+  __m512i acc0[8], acc1[8];
+  size_t row[8];
+  ROTOI_UNROLL
+  for (size_t i = 0; i < m; ++i) {
+    acc0[i] = acc1[i] = _mm512_setzero_si512();
+    row[i] = first + i < g->m ? first + i : g->m - 1;
+  }
+  for (size_t t = 0; t < g->taps; ++t) {
+    const unsigned char *a[8];
+    ROTOI_UNROLL
+    for (size_t i = 0; i < m; ++i) a[i] = g->a[t * g->m + row[i]];
+    for (size_t l = 0; l < g->k; ++l, b += 128) {
+      const __m512i b0 = _mm512_loadu_si512(b), b1 = _mm512_loadu_si512(b + 64);
+      ROTOI_UNROLL
+      for (size_t i = 0; i < m; ++i) {
+        const __m512i x = _mm512_set1_epi32(rotoi_word(a[i] + 4 * l));
+        rotoi_dot_u8(&acc0[i], x, b0);
+        rotoi_dot_u8(&acc1[i], x, b1);
+      }
+    }
+  }
+  ROTOI_UNROLL
+  for (size_t i = 0; i < m; i += 2) {
+    __m512i x = rotoi_words_of(acc0[i], acc1[i], factor, bias), y = rotoi_words_of(acc0[i + 1], acc1[i + 1], factor, bias);
+    rotoi_apply_curve(&x, &y, curving);
+    const __m512i bytes = rotoi_bytes_of(x, y);
+    _mm256_storeu_si256((__m256i *)(void *)((unsigned char *)g->c + row[i] * g->c_stride),
+                        _mm512_maskz_extracti64x4_epi64(0xf, bytes, 0));
+    _mm256_storeu_si256((__m256i *)(void *)((unsigned char *)g->c + row[i + 1] * g->c_stride),
+                        _mm512_maskz_extracti64x4_epi64(0xf, bytes, 1));
+  }
+}
+
+rotoi_noinline ROTOI_AVX512 void rotoi_gemm_curve(const rotoi_low_gemm *given) {
+  const rotoi_low_gemm g = *given;
+  const rotoi_curving curving = rotoi_load_curve(g.curve, &g.c_code);
+  const __m512 unit = _mm512_set1_ps(g.c_code.inverse * (float)(1 << g.curve->bits));
+  __m512 factor[2], bias[2];
+  for (int i = 0; i < 2; ++i) {
+    factor[i] = _mm512_mul_ps(_mm512_loadu_ps(g.factor + 16 * i), unit);
+    bias[i] = _mm512_mul_ps(_mm512_loadu_ps(g.bias + 16 * i), unit);
+  }
+  for (size_t first = 0; first < g.m;) {
+    if (g.m - first > 6) {
+      rotoi_gemm_curve_tile(&g, first, &curving, factor, bias, 8);
+      first += 8;
+    } else {
+      rotoi_gemm_curve_tile(&g, first, &curving, factor, bias, 6);
+      first += 6;
+    }
   }
 }
 
@@ -400,35 +516,36 @@ static void rotoi_finish_low_gemm(const rotoi_low_gemm *g, void *sums) {
   rotoi_low_finish_all(&f, g->act);
 }
 
-#define ROTOI_TILE(sums, m)  \
-  case m:                    \
-    if (g->nv == 1) {        \
-      sums(g, buffer, m, 1); \
-    } else {                 \
-      sums(g, buffer, m, 2); \
-    }                        \
+#define ROTOI_TILE(sums, m)         \
+  case m:                           \
+    if (g->nv == 1) {               \
+      sums(g, first, buffer, m, 1); \
+    } else {                        \
+      sums(g, first, buffer, m, 2); \
+    }                               \
     break;
-#define ROTOI_TILES(sums) \
-  switch (g->m) {         \
-    ROTOI_TILE(sums, 1)   \
-    ROTOI_TILE(sums, 2)   \
-    ROTOI_TILE(sums, 3)   \
-    ROTOI_TILE(sums, 4)   \
-    ROTOI_TILE(sums, 5)   \
-    ROTOI_TILE(sums, 6)   \
-    ROTOI_TILE(sums, 7)   \
-    ROTOI_TILE(sums, 8)   \
-    ROTOI_TILE(sums, 9)   \
-    ROTOI_TILE(sums, 10)  \
-    ROTOI_TILE(sums, 11)  \
-    ROTOI_TILE(sums, 12)  \
-    ROTOI_TILE(sums, 13)  \
-    ROTOI_TILE(sums, 14)  \
-    default:              \
-      ROTO_ASSERT(0);     \
+#define ROTOI_TILES(sums)                                       \
+  for (size_t first = 0, count; first < g->m; first += count) { \
+    count = rotoi_tile_height(g->m - first);                    \
+    switch (count) {                                            \
+      ROTOI_TILE(sums, 1)                                       \
+      ROTOI_TILE(sums, 2)                                       \
+      ROTOI_TILE(sums, 3)                                       \
+      ROTOI_TILE(sums, 4)                                       \
+      ROTOI_TILE(sums, 5)                                       \
+      ROTOI_TILE(sums, 6)                                       \
+      ROTOI_TILE(sums, 7)                                       \
+      ROTOI_TILE(sums, 14)                                      \
+      default:                                                  \
+        ROTO_ASSERT(0);                                         \
+    }                                                           \
   }
 
 static ROTOI_AVX512 void rotoi_gemm_14x32_bf16(const rotoi_low_gemm *g) {
+  if (g->act == ROTO_ACT_SWISH && g->c_code.type == ROTOI_BF16 && g->nv == 2 && !g->add && g->taps * g->k <= ROTOI_SHORT_BF16) {
+    rotoi_gemm_swish_bf16(g);
+    return;
+  }
   rotoi_ask_avx512(g->c, g->m, g->c_stride * rotoi_type_size(g->c_code.type), 64);
   float buffer[ROTOI_LOW_MR * ROTOI_LOW_NR];
   ROTOI_TILES(rotoi_sums_bf16)
@@ -436,6 +553,10 @@ static ROTOI_AVX512 void rotoi_gemm_14x32_bf16(const rotoi_low_gemm *g) {
 }
 
 static ROTOI_AVX512 void rotoi_gemm_14x32_u8(const rotoi_low_gemm *g) {
+  if (g->curve && g->nv == 2 && !g->add && g->taps * g->k <= ROTOI_SHORT_U8) {
+    rotoi_gemm_curve(g);
+    return;
+  }
   float buffer[ROTOI_LOW_MR * ROTOI_LOW_NR];
   ROTOI_TILES(rotoi_sums_u8)
   rotoi_finish_low_gemm(g, buffer);

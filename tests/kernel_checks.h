@@ -214,6 +214,7 @@ static inline void check_gemms(const rotoi_kernels *kernels) {
           int option = (int)random_below(6);
           check_gemm(kernels, m, nv, tap_counts[t], ks[k], 1, option % 2, option / 2, ROTO_ACT_NONE);
           check_gemm(kernels, m, nv, tap_counts[t], ks[k], 0, option % 2, option / 2, ROTO_ACT_NONE);
+          check_gemm(kernels, m, nv, tap_counts[t], ks[k], 0, option % 2, 0, ROTO_ACT_SWISH);
         }
       }
       for (int act = 0; act < ROTO_ACT_COUNT; ++act) {

@@ -186,6 +186,7 @@ static void check_low_gemms(const rotoi_low_kernels *low) {
         for (size_t k = 0; k < sizeof ks / sizeof *ks; ++k) {
           check_low_gemm(low, m, nv, tap_counts[t], ks[k], 1, (int)random_below(3), ROTOI_F32, ROTO_ACT_NONE);
           check_low_gemm(low, m, nv, tap_counts[t], ks[k], 0, (int)random_below(3), (rotoi_type)random_below(3), ROTO_ACT_NONE);
+          check_low_gemm(low, m, nv, tap_counts[t], ks[k], 0, 0, low->type, ROTO_ACT_SWISH);
         }
       }
       for (int act = 0; act < ROTO_ACT_COUNT; ++act) {
