@@ -133,7 +133,7 @@ typedef struct rotoi_low_depthwise {
   const void *in;
   void *out;
   rotoi_code in_code, out_code;
-  const void *words, *outside; /* outside: cs elements that stand for zero */
+  const void *words, *outside; /* outside: a row of w_in * cs elements that stand for zero */
   const float *factor;
   const rotoi_fall *curve; /* as in rotoi_low_gemm */
 } rotoi_low_depthwise;

@@ -266,31 +266,32 @@ rotoi_inline void rotoi_depthwise_find(const rotoi_depthwise *d, size_t y, size_
   }
 }
 
-/* Channels [c0, c1) of the outputs of a tile, clamped, to `result`.  Each pixel of the input is loaded once a row of the kernel
- * and meets all its taps; pixels outside the picture are left out. */
-rotoi_inline ROTOI_AVX512 void rotoi_depthwise_sums_avx512(const rotoi_depthwise *d, const void *in, float zero,
-                                                           const rotoi_depthwise_window *at, size_t c0, size_t c1,
-                                                           float *result, size_t result_stride, const size_t tile,
-                                                           const size_t kw, const size_t stride, const rotoi_type type) {
+/* Outputs x .. x + tile of row y, as many as there are.  Each pixel of the input is loaded once a row of the kernel and meets all its
+ * taps; pixels outside the picture are left out.  A swish happens in registers, where its divisions run beside the products of the
+ * channels that follow; the rare others, chunk by chunk, as in rotoi_finish_avx512. */
+rotoi_inline ROTOI_AVX512 void rotoi_depthwise_tile_avx512(const rotoi_depthwise *d, size_t y, size_t x, const size_t tile,
+                                                           const size_t kw, const size_t stride) {
   const size_t cs = d->cs, span = (tile - 1) * stride + kw, step = d->w_in * cs;
+  const int swish = d->act == ROTO_ACT_SWISH;
+  rotoi_depthwise_window at;
   __m512 low, high;
-  rotoi_clamp_avx512(d->act, &low, &high);
-  for (size_t c = c0; c < c1; c += 16) {
+  const int clamp = rotoi_clamp_avx512(d->act, &low, &high);
+  rotoi_depthwise_find(d, y, x, tile, span, &at);
+  for (size_t c = d->c0; c < d->c1; c += 16) {
+    float *const result = d->out + (y * d->ow + x) * cs + c;
     const __m512 bias = d->bias ? _mm512_loadu_ps(d->bias + c) : _mm512_setzero_ps();
     __m512 acc[8];
     ROTOI_UNROLL
     for (size_t i = 0; i < tile; ++i) acc[i] = bias;
-    const float *w = d->w + at->ky0 * kw * cs + c;
-    size_t row = at->row0 + c;
-    for (size_t ky = at->ky0; ky < at->ky1; ++ky, row += step, w += kw * cs) {
+    const float *w = d->w + at.ky0 * kw * cs + c, *row = d->in + at.row0 + c;
+    for (size_t ky = at.ky0; ky < at.ky1; ++ky, row += step, w += kw * cs) {
       __m512 weight[5];
       ROTOI_UNROLL
       for (size_t kx = 0; kx < kw; ++kx) weight[kx] = _mm512_loadu_ps(w + kx * cs);
       ROTOI_UNROLL
       for (size_t j = 0; j < span; ++j) {
-        if (at->column[j] == ROTOI_OUTSIDE) continue;
-        __m512 pixel = rotoi_load_avx512(in, row + at->column[j], type);
-        if (type == ROTOI_U8) pixel = _mm512_sub_ps(pixel, _mm512_set1_ps(zero));
+        if (at.column[j] == ROTOI_OUTSIDE) continue;
+        const __m512 pixel = _mm512_loadu_ps(row + at.column[j]);
         ROTOI_UNROLL
         for (size_t kx = 0; kx < kw; ++kx) {
           const size_t i = (j - kx) / stride;
@@ -298,28 +299,24 @@ rotoi_inline ROTOI_AVX512 void rotoi_depthwise_sums_avx512(const rotoi_depthwise
         }
       }
     }
+    if (swish) {
+      __m512 sum = d->sums ? _mm512_loadu_ps(d->sums + c) : _mm512_setzero_ps();
+      ROTOI_UNROLL
+      for (size_t i = 0; i < tile; ++i) {
+        if (i == at.n) break;
+        acc[i] = rotoi_act_avx512(acc[i], ROTO_ACT_SWISH);
+        _mm512_storeu_ps(result + i * cs, acc[i]);
+        sum = _mm512_add_ps(sum, acc[i]);
+      }
+      if (d->sums) _mm512_storeu_ps(d->sums + c, sum);
+      continue;
+    }
     ROTOI_UNROLL
     for (size_t i = 0; i < tile; ++i) {
-      if (i < at->n)
-        _mm512_storeu_ps(result + i * result_stride + c - c0, rotoi_min_avx512(high, rotoi_max_avx512(low, acc[i])));
+      if (i < at.n) _mm512_storeu_ps(result + i * cs, rotoi_min_avx512(high, rotoi_max_avx512(low, acc[i])));
     }
-  }
-}
-
-/* Outputs x .. x + tile of row y, as many as there are. */
-rotoi_inline ROTOI_AVX512 void rotoi_depthwise_tile_avx512(const rotoi_depthwise *d, size_t y, size_t x, const size_t tile,
-                                                           const size_t kw, const size_t stride) {
-  rotoi_depthwise_window at;
-  __m512 low, high;
-  const int clamp = rotoi_clamp_avx512(d->act, &low, &high);
-  float *const result = d->out + (y * d->ow + x) * d->cs;
-  rotoi_depthwise_find(d, y, x, tile, (tile - 1) * stride + kw, &at);
-  for (size_t c0 = d->c0, c1; c0 < d->c1; c0 = c1) {
-    c1 = d->c1 - c0 < ROTOI_DEPTHWISE_CHUNK ? d->c1 : c0 + ROTOI_DEPTHWISE_CHUNK;
-    rotoi_depthwise_sums_avx512(d, d->in, 0, &at, c0, c1, result + c0, d->cs, tile, kw, stride, ROTOI_F32);
-    if (clamp && !d->sums) continue;
-    rotoi_finish_avx512(result + c0, d->cs, at.n, (c1 - c0) / 16, d->sums ? d->sums + c0 : NULL,
-                        clamp ? ROTO_ACT_NONE : d->act);
+    if (!clamp || d->sums)
+      rotoi_finish_avx512(result, cs, at.n, 1, d->sums ? d->sums + c : NULL, clamp ? ROTO_ACT_NONE : d->act);
   }
 }
 

@@ -569,7 +569,7 @@ static ROTOI_AVX512 void rotoi_gemm_14x32_u8(const rotoi_low_gemm *g) {
 static void rotoi_finish_low_depthwise(const rotoi_low_depthwise *d, float *sums, size_t n, size_t place, size_t c0,
                                        size_t c1) {
   rotoi_low_finish f;
-  f.from = sums, f.from_stride = ROTOI_DEPTHWISE_CHUNK;
+  f.from = sums, f.from_stride = 16;
   f.factor = d->factor ? d->factor + c0 : NULL, f.bias = d->factor ? d->shape.bias + c0 : NULL, f.curve = d->curve;
   f.add = NULL, f.add_stride = 0, f.add_code = &d->in_code;
   f.to = (unsigned char *)d->out + (place + c0) * rotoi_type_size(d->out_code.type);
@@ -579,98 +579,163 @@ static void rotoi_finish_low_depthwise(const rotoi_low_depthwise *d, float *sums
   rotoi_low_finish_all(&f, d->shape.act);
 }
 
-/* Words of what `count` rows of the kernel meet in 16 channels: that of the first in the lowest part, and so on; anything in a
- * part without a row, whose weights are zero. */
-rotoi_inline ROTOI_AVX512 __m512i rotoi_low_column(const unsigned char *const *row, const size_t *inside, size_t place,
-                                                   size_t at, const size_t count, const rotoi_type type) {
-  const __m512i rows = _mm512_setr_epi32(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15);
-  const __m512i bytes =
-      _mm512_maskz_broadcast_i32x4(0xffff, _mm_setr_epi8(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15));
-  const __m512i halves = _mm512_add_epi32(
-      _mm512_set1_epi32(0x100000),
-      _mm512_mullo_epi32(_mm512_set1_epi32(0x10001), _mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15)));
-  const unsigned char *p[4];
-  ROTOI_UNROLL
-  for (size_t i = 0; i < count; ++i) p[i] = row[i] + (place & inside[i]) + at;
+/* How 16 channels of two rows of bfloat16, or of four of bytes once their quarters are exchanged, become 16 words.  In memory: gcc 12
+ * makes constants of registers anew for each word. */
+static const uint16_t rotoi_zip_halves[32] = {0, 16, 1, 17, 2,  18, 3,  19, 4,  20, 5,  21, 6,  22, 7,  23,
+                                              8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31};
+static const uint32_t rotoi_zip_quarters[16] = {0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15};
+static const unsigned char rotoi_zip_bytes[64] = {
+    0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15, 0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15,
+    0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15, 0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15};
+
+/* Words of what `count` rows of the kernel meet in 16 channels, elements `at` of each: that of the first in the lowest part, and so
+ * on; anything in a part without a row, whose weights are zero. */
+rotoi_inline ROTOI_AVX512 __m512i rotoi_low_column(const unsigned char *const *row, size_t at, const size_t count,
+                                                   const rotoi_type type) {
   if (type == ROTOI_BF16) {
-    const __m256i first = _mm256_loadu_si256((const __m256i *)(const void *)p[0]);
+    const __m256i first = _mm256_loadu_si256((const __m256i *)(const void *)(row[0] + 2 * at));
     if (count == 1) return _mm512_maskz_cvtepu16_epi32(0xffff, first);
-    const __m256i second = _mm256_loadu_si256((const __m256i *)(const void *)p[1]);
-    return _mm512_maskz_permutexvar_epi16(0xffffffff, halves,
+    const __m256i second = _mm256_loadu_si256((const __m256i *)(const void *)(row[1] + 2 * at));
+    return _mm512_maskz_permutexvar_epi16(0xffffffff, _mm512_loadu_si512(rotoi_zip_halves),
                                           _mm512_maskz_inserti64x4(0xff, _mm512_castsi256_si512(first), second, 1));
   }
-  const __m128i top = _mm_loadu_si128((const __m128i *)(const void *)p[0]);
+  const __m128i top = _mm_loadu_si128((const __m128i *)(const void *)(row[0] + at));
   if (count == 1) return _mm512_maskz_cvtepu8_epi32(0xffff, top);
   __m512i v = _mm512_castsi128_si512(top);
   ROTOI_UNROLL
   for (size_t i = 1; i < count; ++i)
-    v = _mm512_mask_broadcast_i32x4(v, (__mmask16)(0xf << 4 * i), _mm_loadu_si128((const __m128i *)(const void *)p[i]));
-  return _mm512_shuffle_epi8(_mm512_maskz_permutexvar_epi32(0xffff, rows, v), bytes);
+    v = _mm512_mask_broadcast_i32x4(v, (__mmask16)(0xf << 4 * i),
+                                    _mm_loadu_si128((const __m128i *)(const void *)(row[i] + at)));
+  return _mm512_shuffle_epi8(_mm512_maskz_permutexvar_epi32(0xffff, _mm512_loadu_si512(rotoi_zip_quarters), v),
+                             _mm512_loadu_si512(rotoi_zip_bytes));
 }
 
-/* Outputs x .. x + tile of row y, as many as there are. */
-rotoi_inline ROTOI_AVX512 void rotoi_low_depthwise_tile(const rotoi_low_depthwise *d, size_t y, size_t x, const size_t tile,
-                                                        const size_t kw, const size_t stride, const rotoi_type type) {
+/* The last pass over `n` of eight pixels of 16 channels in registers: swish to bfloat16. */
+rotoi_inline ROTOI_AVX512 void rotoi_depthwise_swish_bf16(__m512 *acc, size_t n, uint16_t *to, size_t stride, float *sums) {
+  __m512 sum = sums ? _mm512_loadu_ps(sums) : _mm512_setzero_ps();
+  ROTOI_UNROLL
+  for (size_t i = 0; i < 8; i += 2) {
+    if (i >= n) break;
+    const __m512 x = rotoi_act_bf16(acc[i], ROTO_ACT_SWISH), y = rotoi_act_bf16(acc[i + 1], ROTO_ACT_SWISH);
+    const __m512i both = rotoi_round_bf16(x, y);
+    sum = _mm512_add_ps(sum, x);
+    _mm256_storeu_si256((__m256i *)(void *)(to + i * stride), _mm512_castsi512_si256(both));
+    if (i + 1 == n) break;
+    sum = _mm512_add_ps(sum, y);
+    _mm256_storeu_si256((__m256i *)(void *)(to + (i + 1) * stride), _mm512_maskz_extracti64x4_epi64(0xf, both, 1));
+  }
+  if (sums) _mm512_storeu_ps(sums, sum);
+}
+
+/* The same by a curve to bytes, four pixels a vector: packing puts one into each of its quarters. */
+rotoi_inline ROTOI_AVX512 void rotoi_depthwise_curve(const __m512 *acc, size_t n, const rotoi_low_depthwise *d,
+                                                     const rotoi_curving *curving, __m512 unit, size_t c, unsigned char *to) {
+  const rotoi_code *code = &d->out_code;
+  const __m512i none = _mm512_setzero_si512(), most = _mm512_set1_epi16(255), zero = _mm512_set1_epi16((short)code->zero);
+  const __m512 f = _mm512_mul_ps(_mm512_loadu_ps(d->factor + c), unit);
+  const __m512 b = _mm512_mul_ps(_mm512_loadu_ps(d->shape.bias + c), unit);
+  const __m512 factor[2] = {f, f}, bias[2] = {b, b};
+  __m512i sum = none;
+  ROTOI_UNROLL
+  for (size_t i = 0; i < 8; i += 4) {
+    if (i >= n) break;
+    __m512i x = rotoi_words_of(_mm512_castps_si512(acc[i]), _mm512_castps_si512(acc[i + 1]), factor, bias);
+    __m512i y = rotoi_words_of(_mm512_castps_si512(acc[i + 2]), _mm512_castps_si512(acc[i + 3]), factor, bias);
+    rotoi_apply_curve(&x, &y, curving);
+    if (d->shape.sums) {
+      const uint32_t even = 0x0f0f0f0fu, odd = 0xf0f0f0f0u;
+      x = _mm512_min_epi16(_mm512_max_epi16(x, none), most);
+      y = _mm512_min_epi16(_mm512_max_epi16(y, none), most);
+      sum = _mm512_mask_add_epi16(sum, even | (i + 1 < n ? odd : 0), sum, _mm512_sub_epi16(x, zero));
+      sum = _mm512_mask_add_epi16(sum, (i + 2 < n ? even : 0) | (i + 3 < n ? odd : 0), sum, _mm512_sub_epi16(y, zero));
+    }
+    const __m512i bytes = rotoi_bytes_of(x, y);
+    ROTOI_UNROLL
+    for (size_t j = 0; j < 4; ++j) {
+      if (i + j < n)
+        _mm_storeu_si128((__m128i *)(void *)(to + (i + j) * d->shape.cs), _mm512_maskz_extracti32x4_epi32(0xf, bytes, (int)j));
+    }
+  }
+  if (d->shape.sums) {
+    float *sums = d->shape.sums + c;
+    sum = _mm512_add_epi16(sum, _mm512_shuffle_epi32(sum, _MM_PERM_BADC));
+    const __m512 part = _mm512_maskz_cvtepi32_ps(0xffff, _mm512_unpacklo_epi16(sum, _mm512_srai_epi16(sum, 15)));
+    _mm512_storeu_ps(sums, _mm512_fmadd_ps(part, _mm512_set1_ps(code->scale), _mm512_loadu_ps(sums)));
+  }
+}
+
+/* Outputs x .. x + 8 of row y, as many as there are. */
+rotoi_inline ROTOI_AVX512 void rotoi_low_depthwise_tile(const rotoi_low_depthwise *d, size_t y, size_t x, const size_t kw,
+                                                        const size_t stride, const rotoi_type type) {
+  enum { TILE = 8 };
   const rotoi_depthwise *s = &d->shape;
-  const size_t span = (tile - 1) * stride + kw, size = rotoi_type_size(type), per = 4 / size;
+  const size_t span = (TILE - 1) * stride + kw, size = rotoi_type_size(type), per = 4 / size;
   const __m512i outside = _mm512_set1_epi32(type == ROTOI_U8 ? (int)((uint32_t)d->in_code.zero * 0x01010101u) : 0);
-  float sums[8 * ROTOI_DEPTHWISE_CHUNK];
-  const unsigned char *row[5];
-  size_t inside[5]; /* all ones, or zero where a row is outside */
+  const unsigned char *row[5], *here[5];
   rotoi_depthwise_window at;
-  rotoi_depthwise_find(s, y, x, tile, span, &at);
+  rotoi_curving curving;
+  const int in_registers = type == ROTOI_BF16 ? s->act == ROTO_ACT_SWISH && d->out_code.type == ROTOI_BF16 : d->curve != NULL;
+  __m512 unit = _mm512_setzero_ps();
+  if (type == ROTOI_U8 && in_registers) {
+    curving = rotoi_load_curve(d->curve, &d->out_code);
+    unit = _mm512_set1_ps(d->out_code.inverse * (float)(1 << d->curve->bits));
+  }
+  rotoi_depthwise_find(s, y, x, TILE, span, &at);
   for (size_t ky = 0; ky < kw; ++ky) {
     const size_t iy = y * stride + ky - s->pad_top; /* wraps above the picture */
-    inside[ky] = iy < s->h ? ~(size_t)0 : 0;
-    row[ky] = iy < s->h ? (const unsigned char *)d->in + iy * s->w_in * s->cs * size : (const unsigned char *)d->outside;
+    row[ky] = (const unsigned char *)(iy < s->h ? d->in : d->outside) + (iy < s->h ? iy * s->w_in * s->cs * size : 0);
   }
-  for (size_t c0 = s->c0, c1; c0 < s->c1; c0 = c1) {
-    c1 = s->c1 - c0 < ROTOI_DEPTHWISE_CHUNK ? s->c1 : c0 + ROTOI_DEPTHWISE_CHUNK;
-    for (size_t c = c0; c < c1; c += 16) {
-      const unsigned char *w = (const unsigned char *)d->words + 4 * c;
-      const __m512 bias = type == ROTOI_BF16 && s->bias ? _mm512_loadu_ps(s->bias + c) : _mm512_setzero_ps();
-      __m512 acc[8];
+  for (size_t c = s->c0; c < s->c1; c += 16) {
+    const size_t place = (y * s->ow + x) * s->cs;
+    const unsigned char *w = (const unsigned char *)d->words + 4 * c;
+    const __m512 bias = type == ROTOI_BF16 && s->bias ? _mm512_loadu_ps(s->bias + c) : _mm512_setzero_ps();
+    __m512 acc[TILE];
+    ROTOI_UNROLL
+    for (size_t i = 0; i < TILE; ++i) acc[i] = bias;
+    ROTOI_UNROLL
+    for (size_t ky = 0; ky < kw; ++ky) here[ky] = row[ky] + c * size;
+    ROTOI_UNROLL
+    for (size_t ky = 0; ky < kw; ky += per, w += 4 * kw * s->cs) {
+      __m512i weight[5];
       ROTOI_UNROLL
-      for (size_t i = 0; i < tile; ++i) acc[i] = bias;
+      for (size_t kx = 0; kx < kw; ++kx) weight[kx] = _mm512_loadu_si512(w + 4 * kx * s->cs);
       ROTOI_UNROLL
-      for (size_t ky = 0; ky < kw; ky += per, w += 4 * kw * s->cs) {
-        __m512i weight[5];
+      for (size_t j = 0; j < span; ++j) {
+        __m512i pixel = outside;
+        if (at.column[j] != ROTOI_OUTSIDE)
+          pixel = rotoi_low_column(here + ky, at.column[j], kw - ky < per ? kw - ky : per, type);
         ROTOI_UNROLL
-        for (size_t kx = 0; kx < kw; ++kx) weight[kx] = _mm512_loadu_si512(w + 4 * kx * s->cs);
-        ROTOI_UNROLL
-        for (size_t j = 0; j < span; ++j) {
-          __m512i pixel = outside;
-          if (at.column[j] != ROTOI_OUTSIDE)
-            pixel = rotoi_low_column(row + ky, inside + ky, at.column[j] * size, c * size, kw - ky < per ? kw - ky : per, type);
-          ROTOI_UNROLL
-          for (size_t kx = 0; kx < kw; ++kx) {
-            const size_t i = (j - kx) / stride;
-            if (!(j >= kx && i * stride == j - kx && i < tile)) continue;
-            if (type == ROTOI_BF16) {
-              rotoi_dot_bf16(&acc[i], pixel, weight[kx]);
-            } else {
-              __m512i sum = _mm512_castps_si512(acc[i]);
-              rotoi_dot_u8(&sum, pixel, weight[kx]);
-              acc[i] = _mm512_castsi512_ps(sum);
-            }
+        for (size_t kx = 0; kx < kw; ++kx) {
+          const size_t i = (j - kx) / stride;
+          if (!(j >= kx && i * stride == j - kx && i < TILE)) continue;
+          if (type == ROTOI_BF16) {
+            rotoi_dot_bf16(&acc[i], pixel, weight[kx]);
+          } else {
+            __m512i sum = _mm512_castps_si512(acc[i]);
+            rotoi_dot_u8(&sum, pixel, weight[kx]);
+            acc[i] = _mm512_castsi512_ps(sum);
           }
         }
       }
-      ROTOI_UNROLL
-      for (size_t i = 0; i < tile; ++i) {
-        if (i < at.n) _mm512_storeu_ps(sums + i * ROTOI_DEPTHWISE_CHUNK + c - c0, acc[i]);
-      }
     }
-    rotoi_finish_low_depthwise(d, sums, at.n, (y * s->ow + x) * s->cs, c0, c1);
+    if (in_registers && type == ROTOI_BF16) {
+      rotoi_depthwise_swish_bf16(acc, at.n, (uint16_t *)d->out + place + c, s->cs, s->sums ? s->sums + c : NULL);
+    } else if (in_registers) {
+      rotoi_depthwise_curve(acc, at.n, d, &curving, unit, c, (unsigned char *)d->out + place + c);
+    } else {
+      float sums[16 * TILE];
+      ROTOI_UNROLL
+      for (size_t i = 0; i < TILE; ++i) _mm512_storeu_ps(sums + 16 * i, acc[i]);
+      rotoi_finish_low_depthwise(d, sums, at.n, place, c, c + 16);
+    }
   }
 }
 
 rotoi_inline ROTOI_AVX512 void rotoi_low_depthwise_rows(const rotoi_low_depthwise *d, const size_t kw, const size_t stride,
                                                         const rotoi_type type) {
   const rotoi_depthwise *s = &d->shape;
-  enum { TILE = 8 };
   for (size_t y = s->y0; y < s->y1; ++y) {
-    for (size_t x = 0; x < s->ow; x += TILE) rotoi_low_depthwise_tile(d, y, x, TILE, kw, stride, type);
+    for (size_t x = 0; x < s->ow; x += 8) rotoi_low_depthwise_tile(d, y, x, kw, stride, type);
   }
 }
 
@@ -825,11 +890,32 @@ static ROTOI_AVX512 int rotoi_scale_bytes(const unsigned char *a, const rotoi_co
   return 1;
 }
 
+/* bfloat16 to bfloat16, two vectors at a time. */
+static ROTOI_AVX512 void rotoi_scale_bf16(const uint16_t *a, const float *s, size_t pixels, size_t cs, uint16_t *out) {
+  for (size_t p = 0; p < pixels; ++p, a += cs, out += cs) {
+    for (size_t c = 0; c < cs; c += 32) {
+      const size_t second = cs - c < 32 ? 0 : 16;
+      const __m512 x = _mm512_mul_ps(rotoi_load_avx512(a, c, ROTOI_BF16), _mm512_loadu_ps(s + c));
+      const __m512 y = _mm512_mul_ps(rotoi_load_avx512(a, c + second, ROTOI_BF16), _mm512_loadu_ps(s + c + second));
+      const __m512i both = rotoi_round_bf16(x, y);
+      if (second) {
+        _mm512_storeu_si512(out + c, both);
+      } else {
+        _mm256_storeu_si256((__m256i *)(void *)(out + c), _mm512_maskz_extracti64x4_epi64(0xf, both, 0));
+      }
+    }
+  }
+}
+
 static ROTOI_AVX512 void rotoi_scale_low(const void *a, rotoi_code a_code, const float *s, size_t pixels, size_t cs, int act,
                                          void *out, rotoi_code out_code) {
   if (a_code.type == ROTOI_U8 && out_code.type == ROTOI_U8 && act == ROTO_ACT_NONE &&
       rotoi_scale_bytes((const unsigned char *)a, &a_code, s, pixels, cs, (unsigned char *)out, &out_code))
     return;
+  if (a_code.type == ROTOI_BF16 && out_code.type == ROTOI_BF16 && act == ROTO_ACT_NONE) {
+    rotoi_scale_bf16((const uint16_t *)a, s, pixels, cs, (uint16_t *)out);
+    return;
+  }
 #define ROTOI_CALL(constant) rotoi_scale_act_low(a, &a_code, s, pixels, cs, constant, out, &out_code)
   ROTOI_ACT_SWITCH(act, ROTOI_CALL)
 #undef ROTOI_CALL

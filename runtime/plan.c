@@ -68,7 +68,7 @@ typedef struct rotoi_step {
   size_t kh, kw, stride, pad_top, pad_left;
   size_t weights, bias;
   size_t factor;            /* GEMM of bytes: what a sum of products stands for, a column */
-  size_t outside;           /* a pixel outside the picture */
+  size_t outside;           /* a pixel outside the picture; DEPTHWISE on words: a row of them */
   int dots;                 /* DEPTHWISE: the weights are words */
   size_t curve;             /* products of bytes to bytes: the rotoi_fall of a swish */
   int max;                  /* POOL */
@@ -421,8 +421,9 @@ static int rotoi_plan_depthwise(rotoi_planner *p, rotoi_step *s, const rotoi_val
     partial->size = s->row_tasks * s->cs * sizeof(float);
   }
   s->dots = s->low && node->op == ROTO_OP_DEPTHWISE && rotoi_has_words(s->kh, s->kw, s->stride);
-  if (s->dots && s->in_code.type == ROTOI_U8) {
-    if (!rotoi_plan_weights(p, s->cs, sizeof(float), &s->factor) || !rotoi_plan_weights(p, s->cs, 1, &s->outside)) return 0;
+  if (s->dots) {
+    if (!rotoi_plan_weights(p, s->w * s->cs, rotoi_type_size(s->in_code.type), &s->outside)) return 0;
+    if (s->in_code.type == ROTOI_U8 && !rotoi_plan_weights(p, s->cs, sizeof(float), &s->factor)) return 0;
   }
   if (!rotoi_mul(s->dots ? rotoi_words(s->kh, s->in_code.type) * s->kw : s->kh * s->kw, s->cs, &count)) return 0;
   return rotoi_plan_weights(p, count, sizeof(float), &s->weights) && rotoi_plan_weights(p, s->cs, sizeof(float), &s->bias);
@@ -670,9 +671,11 @@ static void rotoi_plan_fill(const rotoi_planner *p, const rotoi_step *s) {
     memset(factor, 0, s->ocs * sizeof(float));
     for (size_t c = 0; c < s->oc; ++c) factor[c] = s->read_code.scale * p->scale[c] / p->byte_scale[c];
     pack.scale = p->byte_scale;
-    if (s->outside) memset(p->plan->weights + s->outside, (int)s->read_code.zero, s->cs);
   }
   unsigned char *words = p->plan->weights + s->weights;
+  if (s->outside)
+    memset(p->plan->weights + s->outside, s->in_code.type == ROTOI_U8 ? (int)s->read_code.zero : 0,
+           (s->dots ? s->w : 1) * s->cs * rotoi_type_size(s->in_code.type));
   if (s->dots) {
     rotoi_pack_columns(&pack, s->in_code.type, s->kw, s->cs, words);
     pack.nr = s->cs; /* how far apart words of a column are */

@@ -228,12 +228,14 @@ static void check_low_window(const rotoi_low_kernels *low, long k, long stride, 
   const size_t taps = (size_t)(k * k);
   float *weights = guard_random(&guard_weights, taps * cs, 0), *bias = guard_random(&guard_bias, cs, 0);
   /* Weights as words, for the kernels that may be: bytes with factors. */
-  static unsigned char words[1 << 16], outside[2 * 160];
+  static unsigned char words[1 << 16], zeros[1 << 16];
+  unsigned char *const outside =
+      zeros + sizeof zeros - (size_t)w * cs * rotoi_type_size(type); /* a row, and nothing behind it */
   float factor[160], shifted[160];
   const int dots = !pool && rotoi_has_words((size_t)k, (size_t)k, (size_t)stride) && random_below(4);
   const rotoi_pack pack = {weights, NULL, taps, 1, cs, cs, 1, NULL, cs};
   for (size_t c = 0; c < cs; ++c) factor[c] = 1, shifted[c] = bias[c];
-  memset(outside, type == ROTOI_U8 ? (int)in_code.zero : 0, sizeof outside);
+  memset(zeros, type == ROTOI_U8 ? (int)in_code.zero : 0, sizeof zeros);
   for (size_t i = 0; dots && i < taps * cs; ++i) {
     const uint32_t bits = (uint32_t)rotoi_to_bf16(weights[i]) << 16;
     if (type == ROTOI_U8) weights[i] = (float)random_below(255) - 127;
