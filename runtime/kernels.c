@@ -161,6 +161,8 @@ typedef struct rotoi_low_kernels {
               rotoi_code out_code); /* n: a multiple of 16 */
   void (*scale)(const void *a, rotoi_code a_code, const float *s, size_t pixels, size_t cs, int act, void *out,
                 rotoi_code out_code);
+  /* out = the lower bfloat16 of each of n words times s0, the upper times s1; n a multiple of 16.  NULL for bytes. */
+  void (*scale_words)(const void *words, float s0, float s1, size_t n, void *out);
 } rotoi_low_kernels;
 
 /* The best table of this machine that is not above `cap` (ROTO_ISA_AUTO: no cap).  Defined after the tables, in select.c. */

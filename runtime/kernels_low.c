@@ -414,7 +414,7 @@ rotoi_inline ROTOI_AVX512 void rotoi_sums_u8(const rotoi_low_gemm *g, size_t fir
 }
 
 /* Short sums with swish, as in rotoi_gemm_swish_avx512; words of which that was measured to be faster. */
-enum { ROTOI_SHORT_BF16 = 96, ROTOI_SHORT_U8 = 32 };
+enum { ROTOI_SHORT_BF16 = 96, ROTOI_SHORT_U8 = 44 };
 
 rotoi_noinline ROTOI_AVX512 void rotoi_gemm_swish_bf16(const rotoi_low_gemm *given) {
   enum { M = ROTOI_SHORT_MR };
@@ -921,13 +921,31 @@ static ROTOI_AVX512 void rotoi_scale_low(const void *a, rotoi_code a_code, const
 #undef ROTOI_CALL
 }
 
+static ROTOI_AVX512 void rotoi_scale_words(const void *words, float s0, float s1, size_t n, void *out) {
+  const __m512i upper = _mm512_set1_epi32((int)0xffff0000u), half = _mm512_set1_epi32(0x8000);
+  for (size_t i = 0; i < n; i += 16) {
+    const __m512i v = _mm512_loadu_si512((const unsigned char *)words + 4 * i);
+    const __m512 a = _mm512_mul_ps(_mm512_castsi512_ps(_mm512_maskz_slli_epi32(0xffff, v, 16)), _mm512_set1_ps(s0));
+    const __m512 b = _mm512_mul_ps(_mm512_castsi512_ps(_mm512_and_si512(v, upper)), _mm512_set1_ps(s1));
+    const __m512i low = _mm512_maskz_srli_epi32(0xffff, _mm512_add_epi32(_mm512_castps_si512(a), half), 16);
+    const __m512i high = _mm512_and_si512(_mm512_add_epi32(_mm512_castps_si512(b), half), upper);
+    _mm512_storeu_si512((unsigned char *)out + 4 * i, _mm512_or_si512(low, high));
+  }
+}
+
 static const rotoi_low_kernels rotoi_kernels_bf16 = {
     ROTOI_BF16,          ROTOI_LOW_MR,          ROTOI_LOW_NR,  rotoi_gemm_14x32_bf16, rotoi_depthwise_bf16,
-    rotoi_low_pool_each, rotoi_channel_sum_low, rotoi_add_low, rotoi_scale_low};
-static const rotoi_low_kernels rotoi_kernels_u8 = {
-    ROTOI_U8,           ROTOI_LOW_MR,        ROTOI_LOW_NR,          rotoi_gemm_14x32_u8,
-    rotoi_depthwise_u8, rotoi_low_pool_each, rotoi_channel_sum_low, rotoi_add_low,
-    rotoi_scale_low};
+    rotoi_low_pool_each, rotoi_channel_sum_low, rotoi_add_low, rotoi_scale_low,       rotoi_scale_words};
+static const rotoi_low_kernels rotoi_kernels_u8 = {ROTOI_U8,
+                                                   ROTOI_LOW_MR,
+                                                   ROTOI_LOW_NR,
+                                                   rotoi_gemm_14x32_u8,
+                                                   rotoi_depthwise_u8,
+                                                   rotoi_low_pool_each,
+                                                   rotoi_channel_sum_low,
+                                                   rotoi_add_low,
+                                                   rotoi_scale_low,
+                                                   NULL};
 
 #endif
 #endif

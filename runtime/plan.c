@@ -3,8 +3,8 @@
  * A step is one call of the executor and one pass over memory.  A convolution, dense layer or depthwise convolution takes the
  * nodes that follow it along (its chain) as long as each is the only reader of the one before: batch norms fold into weights
  * and bias, an ADD becomes the residual of the product, an activation its last touch.  A global pool of a depthwise result is
- * summed while that result is made.  A SCALE (squeeze-excite) before a 1x1 convolution is done tile by tile just before the
- * product reads it, while it passes through the cache anyway.  A batch norm with nothing to fold into runs as a 1x1 depthwise
+ * summed while that result is made.  A SCALE (squeeze-excite) before a 1x1 convolution scales its weights where those are few beside
+ * the pixels; else it is done tile by tile just before the product reads it, while it passes through the cache anyway.  A batch norm with nothing to fold into runs as a 1x1 depthwise
  * convolution.
  *
  * A chain runs where its last node stands, so everything a residual needs has been computed by then.
@@ -61,6 +61,7 @@ typedef struct rotoi_step {
   uint32_t node, end;                                   /* first and last node of the chain */
   size_t in[ROTO_MAX_INPUTS]; /* CONCAT: all; else the first operand, then the second (GEMM: the residual) */
   size_t scale;               /* GEMM: factors of the input's channels; the input is overwritten with the product */
+  size_t scaled;              /* GEMM: where the weights times these factors go, the input staying as it is; or absent */
   size_t out, mean, partial;  /* DEPTHWISE: mean over the result and, for it, the sums of each band of rows */
   size_t h, w, c, cs;         /* of in[0]; c is what the sums run over, cs the step from pixel to pixel */
   size_t oh, ow, oc, ocs;     /* of out */
@@ -224,7 +225,8 @@ static size_t rotoi_plan_tasks(rotoi_step *s, size_t rows, size_t columns, doubl
   s->columns = columns;
   s->row_tasks = rotoi_min(rows, tasks);
   s->column_tasks = rotoi_min(columns, (tasks + s->row_tasks - 1) / s->row_tasks);
-  if (s->scale != ROTOI_ABSENT) s->column_tasks = 1; /* a tile is scaled in place by the one task that reads it */
+  /* A tile is scaled in place by the one task that reads it. */
+  if (s->scale != ROTOI_ABSENT && s->scaled == ROTOI_ABSENT) s->column_tasks = 1;
   return tasks;
 }
 
@@ -379,6 +381,11 @@ static int rotoi_plan_gemm(rotoi_planner *p, rotoi_step *s, const rotoi_value *h
   /* Rows of words in low precision: what counts below is the bytes of operands. */
   if (!rotoi_mul(s->kh * s->kw, s->low ? rotoi_words(s->c, s->in_code.type) : s->c, &rows)) return 0;
   if (!(count = rotoi_packed_count(rows, s->oc))) return 0;
+  /* Not of bytes: a gate far below one would leave few of their steps. */
+  if (s->scale != ROTOI_ABSENT && pixels >= 8 * s->oc && s->in_code.type != ROTOI_U8) {
+    s->scaled = p->value_count;
+    p->values[p->value_count++].size = count * sizeof(float);
+  }
   size_t tasks =
       rotoi_plan_tasks(s, (pixels + mr - 1) / mr, rotoi_panel_count(s->oc, plan->kernels->nr), (double)pixels * (double)count);
   /* Weights that stay in the second-level cache pass by one tile of rows after another.  Larger ones would come from memory
@@ -440,7 +447,7 @@ static roto_status rotoi_plan_step(rotoi_planner *p, uint32_t end) {
   s->node = last->head;
   s->end = end;
   for (uint32_t i = 0; i < ROTO_MAX_INPUTS; ++i) s->in[i] = ROTOI_ABSENT;
-  s->scale = s->mean = s->partial = s->weights = s->bias = s->factor = s->curve = ROTOI_ABSENT;
+  s->scale = s->scaled = s->mean = s->partial = s->weights = s->bias = s->factor = s->curve = ROTOI_ABSENT;
   s->in[0] = node->inputs[0];
   s->out = end;
   s->in_code = s->read_code = in->code;
@@ -556,7 +563,7 @@ static int rotoi_plan_memory(rotoi_planner *p) {
   values[0].first = values[plan->picture].first = 0;
   for (size_t i = 0; i < plan->step_count; ++i) {
     const rotoi_step *s = plan->steps + i;
-    const size_t uses[] = {s->in[0], s->in[1], s->in[2], s->in[3], s->scale, s->out, s->mean, s->partial};
+    const size_t uses[] = {s->in[0], s->in[1], s->in[2], s->in[3], s->scale, s->scaled, s->out, s->mean, s->partial};
     for (size_t j = 0; j < sizeof uses / sizeof *uses; ++j) {
       if (uses[j] == ROTOI_ABSENT) continue;
       if (values[uses[j]].first == ROTOI_ABSENT) values[uses[j]].first = i + 1;
@@ -609,7 +616,7 @@ static int rotoi_plan_memory(rotoi_planner *p) {
 
   for (size_t i = 0; i < plan->step_count; ++i) {
     rotoi_step *s = plan->steps + i;
-    size_t *uses[] = {&s->in[0], &s->in[1], &s->in[2], &s->in[3], &s->scale, &s->out, &s->mean, &s->partial};
+    size_t *uses[] = {&s->in[0], &s->in[1], &s->in[2], &s->in[3], &s->scale, &s->scaled, &s->out, &s->mean, &s->partial};
     for (size_t j = 0; j < sizeof uses / sizeof *uses; ++j) {
       if (*uses[j] != ROTOI_ABSENT) *uses[j] = values[values[*uses[j]].same_as].place;
     }
