@@ -118,8 +118,13 @@ static void plan_fuses_blocks(int exact) {
   if (!exact) {
     n = net_create(2, 0, 30, 30, 3);
     x = net_conv(n, act, 0, 24, 3, 2);
-    x = net_mbconv(n, act, x, 6, 24, 5, 1, 6); /* 15 x 15: the SCALE is done by the projection */
+    x = net_mbconv(n, act, x, 6, 24, 5, 1, 6); /* 15 x 15: the SCALE scales the weights of the projection */
     finish_and_compare(n, x, "inverted bottleneck, many pixels", 1 + 5);
+
+    n = net_create(2, 0, 30, 30, 3);
+    x = net_conv(n, act, 0, 24, 3, 2);
+    x = net_mbconv(n, act, x, 6, 40, 5, 1, 6); /* it scales what the projection reads */
+    finish_and_compare(n, x, "inverted bottleneck, many pixels and weights", 1 + 5);
 
     n = net_create(3, 0, 10, 12, 3);
     x = net_conv(n, act, 0, 24, 3, 2);
