@@ -1253,7 +1253,7 @@ typedef struct rotoi_low_depthwise {
   const void *in;
   void *out;
   rotoi_code in_code, out_code;
-  const void *words, *outside; /* outside: cs elements that stand for zero */
+  const void *words, *outside; /* outside: a row of w_in * cs elements that stand for zero */
   const float *factor;
   const rotoi_fall *curve; /* as in rotoi_low_gemm */
 } rotoi_low_depthwise;
@@ -1281,6 +1281,8 @@ typedef struct rotoi_low_kernels {
               rotoi_code out_code); /* n: a multiple of 16 */
   void (*scale)(const void *a, rotoi_code a_code, const float *s, size_t pixels, size_t cs, int act, void *out,
                 rotoi_code out_code);
+  /* out = the lower bfloat16 of each of n words times s0, the upper times s1; n a multiple of 16.  NULL for bytes. */
+  void (*scale_words)(const void *words, float s0, float s1, size_t n, void *out);
 } rotoi_low_kernels;
 
 /* The best table of this machine that is not above `cap` (ROTO_ISA_AUTO: no cap).  Defined after the tables, in select.c. */
@@ -2024,16 +2026,23 @@ rotoi_inline ROTOI_AVX512 int rotoi_clamp_avx512(int act, __m512 *low, __m512 *h
 /* How far ahead of their use weights are asked for, in bytes: the machine's own prefetchers stop at the end of each page. */
 enum { ROTOI_AHEAD = 4096 };
 
-rotoi_inline ROTOI_AVX512 void rotoi_gemm_tile_avx512(const rotoi_gemm *g, const size_t m, const size_t nv) {
+/* Of `left` rows, those of the next tile: between 7 and 14 two tiles of half the height do as well, and six of them take as much
+ * code as all others together. */
+rotoi_inline size_t rotoi_tile_height(size_t left) {
+  return left == 14 || left <= 7 ? left : (left + 1) / 2;
+}
+
+/* Rows [first, first + m). */
+rotoi_inline ROTOI_AVX512 void rotoi_gemm_tile_avx512(const rotoi_gemm *g, size_t first, const size_t m, const size_t nv) {
   const __m512 zero = _mm512_setzero_ps(), bias0 = g->bias ? _mm512_loadu_ps(g->bias) : zero;
   const __m512 bias1 = g->bias && nv > 1 ? _mm512_loadu_ps(g->bias + 16) : zero;
   __m512 acc0[14], acc1[14]; /* not acc[14][2], nor a loop that changes acc after this one: clang 14 leaves it in memory */
   ROTOI_UNROLL
   for (size_t i = 0; i < m; ++i) acc0[i] = bias0, acc1[i] = bias1;
   const float *b = g->b;
-  const float *const *a = g->a;
+  const float *const *a = g->a + first;
   const size_t k = g->k;
-  for (size_t t = g->taps; t != 0; --t, a += m) {
+  for (size_t t = g->taps; t != 0; --t, a += g->m) {
     for (size_t l = 0; l < k; ++l, b += 16 * nv) {
       __m512 b0 = _mm512_loadu_ps(b), b1 = nv > 1 ? _mm512_loadu_ps(b + 16) : b0;
       _mm_prefetch((const void *)((uintptr_t)b + ROTOI_AHEAD), _MM_HINT_T0);
@@ -2051,16 +2060,16 @@ rotoi_inline ROTOI_AVX512 void rotoi_gemm_tile_avx512(const rotoi_gemm *g, const
   ROTOI_UNROLL
   for (size_t i = 0; i < m; ++i) {
     __m512 x0 = acc0[i], x1 = acc1[i];
-    float *c = g->c + i * g->c_stride;
+    float *c = g->c + (first + i) * g->c_stride;
     if (g->add) {
-      const float *add = g->add + i * g->add_stride;
+      const float *add = g->add + (first + i) * g->add_stride;
       x0 = _mm512_add_ps(x0, _mm512_loadu_ps(add));
       if (nv > 1) x1 = _mm512_add_ps(x1, _mm512_loadu_ps(add + 16));
     }
     _mm512_storeu_ps(c, rotoi_min_avx512(high, rotoi_max_avx512(low, x0)));
     if (nv > 1) _mm512_storeu_ps(c + 16, rotoi_min_avx512(high, rotoi_max_avx512(low, x1)));
   }
-  if (!clamp) rotoi_finish_avx512(g->c, g->c_stride, m, nv, NULL, g->act);
+  if (!clamp) rotoi_finish_avx512(g->c + first * g->c_stride, g->c_stride, m, nv, NULL, g->act);
 }
 
 /* Ask for the rows of a result while the products run: 1 % of B0 in float32, 1.5 % in bfloat16 (bytes lost 1 %). */
@@ -2070,33 +2079,72 @@ rotoi_inline ROTOI_AVX512 void rotoi_ask_avx512(const void *c, size_t rows, size
   }
 }
 
+/* Swish behind sums of at most ROTOI_SHORT products: on half a tile while it is in registers, with no store and load between,
+ * and divisions run beside the next half's products. */
+enum { ROTOI_SHORT = 128, ROTOI_SHORT_MR = 7 };
+
+rotoi_noinline ROTOI_AVX512 void rotoi_gemm_swish_avx512(const rotoi_gemm *given) {
+  enum { M = ROTOI_SHORT_MR };
+  const rotoi_gemm g = *given;
+  const __m512 zero = _mm512_setzero_ps(), bias0 = g.bias ? _mm512_loadu_ps(g.bias) : zero;
+  const __m512 bias1 = g.bias ? _mm512_loadu_ps(g.bias + 16) : zero;
+  for (size_t first = 0; first < g.m; first += M) {
+    const float *b = g.b;
+    __m512 acc0[M], acc1[M];
+    size_t row[M]; /* past the last the last again */
+    ROTOI_UNROLL
+    for (size_t i = 0; i < M; ++i) acc0[i] = bias0, acc1[i] = bias1, row[i] = first + i < g.m ? first + i : g.m - 1;
+    for (size_t t = 0; t < g.taps; ++t) {
+      const float *a[M];
+      ROTOI_UNROLL
+      for (size_t i = 0; i < M; ++i) a[i] = g.a[t * g.m + row[i]];
+      for (size_t l = 0; l < g.k; ++l, b += 32) {
+        const __m512 b0 = _mm512_loadu_ps(b), b1 = _mm512_loadu_ps(b + 16);
+        ROTOI_UNROLL
+        for (size_t i = 0; i < M; ++i) {
+          const __m512 x = _mm512_set1_ps(a[i][l]);
+          acc0[i] = _mm512_fmadd_ps(x, b0, acc0[i]);
+          acc1[i] = _mm512_fmadd_ps(x, b1, acc1[i]);
+        }
+      }
+    }
+    ROTOI_UNROLL
+    for (size_t i = 0; i < M; ++i) {
+      float *c = g.c + row[i] * g.c_stride;
+      _mm512_storeu_ps(c, rotoi_act_avx512(acc0[i], ROTO_ACT_SWISH));
+      _mm512_storeu_ps(c + 16, rotoi_act_avx512(acc1[i], ROTO_ACT_SWISH));
+    }
+  }
+}
+
 static ROTOI_AVX512 void rotoi_gemm_14x32_avx512(const rotoi_gemm *g) {
+  if (g->act == ROTO_ACT_SWISH && g->nv == 2 && !g->add && g->taps * g->k <= ROTOI_SHORT) {
+    rotoi_gemm_swish_avx512(g);
+    return;
+  }
   rotoi_ask_avx512(g->c, g->m, g->c_stride * sizeof(float), g->nv * 64);
-#define ROTOI_TILE(m)                  \
-  case m:                              \
-    if (g->nv == 1) {                  \
-      rotoi_gemm_tile_avx512(g, m, 1); \
-    } else {                           \
-      rotoi_gemm_tile_avx512(g, m, 2); \
-    }                                  \
+#define ROTOI_TILE(m)                         \
+  case m:                                     \
+    if (g->nv == 1) {                         \
+      rotoi_gemm_tile_avx512(g, first, m, 1); \
+    } else {                                  \
+      rotoi_gemm_tile_avx512(g, first, m, 2); \
+    }                                         \
     break;
-  switch (g->m) {
-    ROTOI_TILE(1)
-    ROTOI_TILE(2)
-    ROTOI_TILE(3)
-    ROTOI_TILE(4)
-    ROTOI_TILE(5)
-    ROTOI_TILE(6)
-    ROTOI_TILE(7)
-    ROTOI_TILE(8)
-    ROTOI_TILE(9)
-    ROTOI_TILE(10)
-    ROTOI_TILE(11)
-    ROTOI_TILE(12)
-    ROTOI_TILE(13)
-    ROTOI_TILE(14)
-    default:
-      ROTO_ASSERT(0);
+  for (size_t first = 0, count; first < g->m; first += count) {
+    count = rotoi_tile_height(g->m - first);
+    switch (count) {
+      ROTOI_TILE(1)
+      ROTOI_TILE(2)
+      ROTOI_TILE(3)
+      ROTOI_TILE(4)
+      ROTOI_TILE(5)
+      ROTOI_TILE(6)
+      ROTOI_TILE(7)
+      ROTOI_TILE(14)
+      default:
+        ROTO_ASSERT(0);
+    }
   }
 #undef ROTOI_TILE
 }
@@ -2130,31 +2178,32 @@ rotoi_inline void rotoi_depthwise_find(const rotoi_depthwise *d, size_t y, size_
   }
 }
 
-/* Channels [c0, c1) of the outputs of a tile, clamped, to `result`.  Each pixel of the input is loaded once a row of the kernel
- * and meets all its taps; pixels outside the picture are left out. */
-rotoi_inline ROTOI_AVX512 void rotoi_depthwise_sums_avx512(const rotoi_depthwise *d, const void *in, float zero,
-                                                           const rotoi_depthwise_window *at, size_t c0, size_t c1,
-                                                           float *result, size_t result_stride, const size_t tile,
-                                                           const size_t kw, const size_t stride, const rotoi_type type) {
+/* Outputs x .. x + tile of row y, as many as there are.  Each pixel of the input is loaded once a row of the kernel and meets all its
+ * taps; pixels outside the picture are left out.  A swish happens in registers, where its divisions run beside the products of the
+ * channels that follow; the rare others, chunk by chunk, as in rotoi_finish_avx512. */
+rotoi_inline ROTOI_AVX512 void rotoi_depthwise_tile_avx512(const rotoi_depthwise *d, size_t y, size_t x, const size_t tile,
+                                                           const size_t kw, const size_t stride) {
   const size_t cs = d->cs, span = (tile - 1) * stride + kw, step = d->w_in * cs;
+  const int swish = d->act == ROTO_ACT_SWISH;
+  rotoi_depthwise_window at;
   __m512 low, high;
-  rotoi_clamp_avx512(d->act, &low, &high);
-  for (size_t c = c0; c < c1; c += 16) {
+  const int clamp = rotoi_clamp_avx512(d->act, &low, &high);
+  rotoi_depthwise_find(d, y, x, tile, span, &at);
+  for (size_t c = d->c0; c < d->c1; c += 16) {
+    float *const result = d->out + (y * d->ow + x) * cs + c;
     const __m512 bias = d->bias ? _mm512_loadu_ps(d->bias + c) : _mm512_setzero_ps();
     __m512 acc[8];
     ROTOI_UNROLL
     for (size_t i = 0; i < tile; ++i) acc[i] = bias;
-    const float *w = d->w + at->ky0 * kw * cs + c;
-    size_t row = at->row0 + c;
-    for (size_t ky = at->ky0; ky < at->ky1; ++ky, row += step, w += kw * cs) {
+    const float *w = d->w + at.ky0 * kw * cs + c, *row = d->in + at.row0 + c;
+    for (size_t ky = at.ky0; ky < at.ky1; ++ky, row += step, w += kw * cs) {
       __m512 weight[5];
       ROTOI_UNROLL
       for (size_t kx = 0; kx < kw; ++kx) weight[kx] = _mm512_loadu_ps(w + kx * cs);
       ROTOI_UNROLL
       for (size_t j = 0; j < span; ++j) {
-        if (at->column[j] == ROTOI_OUTSIDE) continue;
-        __m512 pixel = rotoi_load_avx512(in, row + at->column[j], type);
-        if (type == ROTOI_U8) pixel = _mm512_sub_ps(pixel, _mm512_set1_ps(zero));
+        if (at.column[j] == ROTOI_OUTSIDE) continue;
+        const __m512 pixel = _mm512_loadu_ps(row + at.column[j]);
         ROTOI_UNROLL
         for (size_t kx = 0; kx < kw; ++kx) {
           const size_t i = (j - kx) / stride;
@@ -2162,28 +2211,24 @@ rotoi_inline ROTOI_AVX512 void rotoi_depthwise_sums_avx512(const rotoi_depthwise
         }
       }
     }
+    if (swish) {
+      __m512 sum = d->sums ? _mm512_loadu_ps(d->sums + c) : _mm512_setzero_ps();
+      ROTOI_UNROLL
+      for (size_t i = 0; i < tile; ++i) {
+        if (i == at.n) break;
+        acc[i] = rotoi_act_avx512(acc[i], ROTO_ACT_SWISH);
+        _mm512_storeu_ps(result + i * cs, acc[i]);
+        sum = _mm512_add_ps(sum, acc[i]);
+      }
+      if (d->sums) _mm512_storeu_ps(d->sums + c, sum);
+      continue;
+    }
     ROTOI_UNROLL
     for (size_t i = 0; i < tile; ++i) {
-      if (i < at->n)
-        _mm512_storeu_ps(result + i * result_stride + c - c0, rotoi_min_avx512(high, rotoi_max_avx512(low, acc[i])));
+      if (i < at.n) _mm512_storeu_ps(result + i * cs, rotoi_min_avx512(high, rotoi_max_avx512(low, acc[i])));
     }
-  }
-}
-
-/* Outputs x .. x + tile of row y, as many as there are. */
-rotoi_inline ROTOI_AVX512 void rotoi_depthwise_tile_avx512(const rotoi_depthwise *d, size_t y, size_t x, const size_t tile,
-                                                           const size_t kw, const size_t stride) {
-  rotoi_depthwise_window at;
-  __m512 low, high;
-  const int clamp = rotoi_clamp_avx512(d->act, &low, &high);
-  float *const result = d->out + (y * d->ow + x) * d->cs;
-  rotoi_depthwise_find(d, y, x, tile, (tile - 1) * stride + kw, &at);
-  for (size_t c0 = d->c0, c1; c0 < d->c1; c0 = c1) {
-    c1 = d->c1 - c0 < ROTOI_DEPTHWISE_CHUNK ? d->c1 : c0 + ROTOI_DEPTHWISE_CHUNK;
-    rotoi_depthwise_sums_avx512(d, d->in, 0, &at, c0, c1, result + c0, d->cs, tile, kw, stride, ROTOI_F32);
-    if (clamp && !d->sums) continue;
-    rotoi_finish_avx512(result + c0, d->cs, at.n, (c1 - c0) / 16, d->sums ? d->sums + c0 : NULL,
-                        clamp ? ROTO_ACT_NONE : d->act);
+    if (!clamp || d->sums)
+      rotoi_finish_avx512(result, cs, at.n, 1, d->sums ? d->sums + c : NULL, clamp ? ROTO_ACT_NONE : d->act);
   }
 }
 
@@ -2466,34 +2511,62 @@ typedef struct rotoi_low_finish {
   float *sums;             /* or NULL */
 } rotoi_low_finish;
 
-/* Two vectors of a row as 32 words: 2^bits times the result, or what comes before the curve. */
-rotoi_inline ROTOI_AVX512 __m512i rotoi_finish_words(const int32_t *from, size_t second, const __m512 *factor,
-                                                     const __m512 *bias) {
-  const __m512 a = _mm512_maskz_cvtepi32_ps(0xffff, _mm512_loadu_si512(from));
-  const __m512 b = _mm512_maskz_cvtepi32_ps(0xffff, _mm512_loadu_si512(from + second));
+/* Two vectors of sums of a row as 32 words: 2^bits times the result, or what comes before the curve. */
+rotoi_inline ROTOI_AVX512 __m512i rotoi_words_of(__m512i sum0, __m512i sum1, const __m512 *factor, const __m512 *bias) {
+  const __m512 a = _mm512_maskz_cvtepi32_ps(0xffff, sum0), b = _mm512_maskz_cvtepi32_ps(0xffff, sum1);
   return _mm512_packs_epi32(_mm512_maskz_cvtps_epi32(0xffff, _mm512_fmadd_ps(a, factor[0], bias[0])),
                             _mm512_maskz_cvtps_epi32(0xffff, _mm512_fmadd_ps(b, factor[1], bias[1])));
 }
 
-/* int32 to bytes, two vectors of two rows at a time.  Packing leaves each four columns of the one vector beside four of the
- * other, lane by lane, which unpacking undoes. */
+/* Words of two rows as bytes, the first row first.  Packing leaves each four columns of the one vector beside four of the other,
+ * lane by lane, which unpacking undoes. */
+rotoi_inline ROTOI_AVX512 __m512i rotoi_bytes_of(__m512i x, __m512i y) {
+  const __m512i order = _mm512_setr_epi32(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15);
+  return _mm512_maskz_permutexvar_epi32(0xffff, order, _mm512_packus_epi16(x, y));
+}
+
+/* A curve in registers, and its way from 2^bits steps to steps above the code's zero. */
+typedef struct rotoi_curving {
+  __m512i fall[4], half;
+  __m128i step, bits;
+} rotoi_curving;
+
+rotoi_inline ROTOI_AVX512 rotoi_curving rotoi_load_curve(const rotoi_fall *curve, const rotoi_code *code) {
+  rotoi_curving c;
+  ROTOI_UNROLL
+  for (int i = 0; i < 4; ++i) c.fall[i] = _mm512_loadu_si512(curve->fall + 64 * i);
+  c.half = _mm512_set1_epi16((short)((2 * (int)code->zero + 1) << curve->bits >> 1));
+  c.step = _mm_cvtsi32_si128(curve->step), c.bits = _mm_cvtsi32_si128(curve->bits);
+  return c;
+}
+
+rotoi_inline ROTOI_AVX512 void rotoi_apply_curve(__m512i *x, __m512i *y, const rotoi_curving *c) {
+  const __m512i none = _mm512_setzero_si512();
+  const __m512i index =
+      _mm512_packus_epi16(_mm512_srl_epi16(_mm512_abs_epi16(*x), c->step), _mm512_srl_epi16(_mm512_abs_epi16(*y), c->step));
+  const __m512i less = _mm512_mask_blend_epi8(_mm512_movepi8_mask(index), rotoi_choose_bytes(c->fall[0], c->fall[1], index),
+                                              rotoi_choose_bytes(c->fall[2], c->fall[3], index));
+  *x = _mm512_sub_epi16(_mm512_max_epi16(*x, none), _mm512_unpacklo_epi8(less, none));
+  *y = _mm512_sub_epi16(_mm512_max_epi16(*y, none), _mm512_unpackhi_epi8(less, none));
+  *x = _mm512_sra_epi16(_mm512_adds_epi16(*x, c->half), c->bits);
+  *y = _mm512_sra_epi16(_mm512_adds_epi16(*y, c->half), c->bits);
+}
+
+/* int32 to bytes, two vectors of two rows at a time. */
 rotoi_inline ROTOI_AVX512 void rotoi_finish_bytes_each(const rotoi_low_finish *given, int act, const int curved,
                                                        const int summed) {
   const rotoi_low_finish f = *given; /* bytes are written: what they might change would be read again each time */
   const rotoi_code code = *f.to_code;
   const rotoi_fall *curve = f.curve;
   const __m512i none = _mm512_setzero_si512();
-  const __m512i order = _mm512_setr_epi32(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15);
   const __m512i zero = _mm512_set1_epi16((short)code.zero), most = _mm512_set1_epi16(255);
-  __m512i fall[4], low = _mm512_set1_epi16(act == ROTO_ACT_NONE ? -32768 : (short)code.zero), high = most;
-  const __m128i step = _mm_cvtsi32_si128(curved ? curve->step : 0);
-  const __m128i bits = _mm_cvtsi32_si128(curved ? curve->bits : 0);
-  const __m512i half = _mm512_set1_epi16((short)(curved ? (2 * (int)code.zero + 1) << curve->bits >> 1 : 0));
+  __m512i low = _mm512_set1_epi16(act == ROTO_ACT_NONE ? -32768 : (short)code.zero), high = most;
   const __m512 unit = _mm512_set1_ps(code.inverse * (float)(curved ? 1 << curve->bits : 1));
   const __m512 start = _mm512_set1_ps(curved ? 0 : code.zero);
   if (act == ROTO_ACT_RELU6 && 6 * code.inverse + code.zero < 255)
     high = _mm512_set1_epi16((short)_mm_cvtss_si32(_mm_set_ss(6 * code.inverse + code.zero)));
-  for (int i = 0; curved && i < 4; ++i) fall[i] = _mm512_loadu_si512(curve->fall + 64 * i);
+  rotoi_curving curving;
+  if (curved) curving = rotoi_load_curve(curve, &code);
   for (size_t v = 0; v < f.vectors; v += 2) {
     const size_t second = v + 1 < f.vectors ? 16 : 0;
     __m512 factor[2], bias[2];
@@ -2506,17 +2579,11 @@ rotoi_inline ROTOI_AVX512 void rotoi_finish_bytes_each(const rotoi_low_finish *g
       const size_t more = i + 1 < f.rows;
       const int32_t *from = (const int32_t *)f.from + i * f.from_stride + 16 * v;
       unsigned char *to = (unsigned char *)f.to + i * f.to_stride + 16 * v;
-      __m512i x = rotoi_finish_words(from, second, factor, bias);
-      __m512i y = rotoi_finish_words(from + more * f.from_stride, second, factor, bias);
+      const int32_t *next = from + more * f.from_stride;
+      __m512i x = rotoi_words_of(_mm512_loadu_si512(from), _mm512_loadu_si512(from + second), factor, bias);
+      __m512i y = rotoi_words_of(_mm512_loadu_si512(next), _mm512_loadu_si512(next + second), factor, bias);
       if (curved) {
-        const __m512i index =
-            _mm512_packus_epi16(_mm512_srl_epi16(_mm512_abs_epi16(x), step), _mm512_srl_epi16(_mm512_abs_epi16(y), step));
-        const __m512i less = _mm512_mask_blend_epi8(_mm512_movepi8_mask(index), rotoi_choose_bytes(fall[0], fall[1], index),
-                                                    rotoi_choose_bytes(fall[2], fall[3], index));
-        x = _mm512_sub_epi16(_mm512_max_epi16(x, none), _mm512_unpacklo_epi8(less, none));
-        y = _mm512_sub_epi16(_mm512_max_epi16(y, none), _mm512_unpackhi_epi8(less, none));
-        x = _mm512_sra_epi16(_mm512_adds_epi16(x, half), bits);
-        y = _mm512_sra_epi16(_mm512_adds_epi16(y, half), bits);
+        rotoi_apply_curve(&x, &y, &curving);
       } else {
         x = _mm512_min_epi16(_mm512_max_epi16(x, low), high);
         y = _mm512_min_epi16(_mm512_max_epi16(y, low), high);
@@ -2527,7 +2594,7 @@ rotoi_inline ROTOI_AVX512 void rotoi_finish_bytes_each(const rotoi_low_finish *g
         sum = _mm512_add_epi16(sum, _mm512_sub_epi16(x, zero));
         if (more) sum = _mm512_add_epi16(sum, _mm512_sub_epi16(y, zero));
       }
-      const __m512i bytes = _mm512_maskz_permutexvar_epi32(0xffff, order, _mm512_packus_epi16(x, y));
+      const __m512i bytes = rotoi_bytes_of(x, y);
       const __m256i first = _mm512_maskz_extracti64x4_epi64(0xf, bytes, 0),
                     last = _mm512_maskz_extracti64x4_epi64(0xf, bytes, 1);
       if (second) {
@@ -2670,16 +2737,17 @@ rotoi_inline ROTOI_AVX512 void rotoi_dot_u8(__m512i *acc, __m512i x, __m512i b) 
   __asm__("vpdpbusd %2, %1, %0" : "+v"(*acc) : "v"(x), "v"(b));
 }
 
-/* The sums of a tile, [m][16 * nv]. */
-rotoi_inline ROTOI_AVX512 void rotoi_sums_bf16(const rotoi_low_gemm *g, float *out, const size_t m, const size_t nv) {
+/* The sums of rows [first, first + m) of a tile, to [g->m][16 * nv]. */
+rotoi_inline ROTOI_AVX512 void rotoi_sums_bf16(const rotoi_low_gemm *g, size_t first, float *out, const size_t m,
+                                               const size_t nv) {
   const __m512 zero = _mm512_setzero_ps(), bias0 = g->bias ? _mm512_loadu_ps(g->bias) : zero;
   const __m512 bias1 = g->bias && nv > 1 ? _mm512_loadu_ps(g->bias + 16) : zero;
   __m512 acc0[ROTOI_LOW_MR], acc1[ROTOI_LOW_MR];
   ROTOI_UNROLL
   for (size_t i = 0; i < m; ++i) acc0[i] = bias0, acc1[i] = bias1;
   const unsigned char *b = (const unsigned char *)g->b;
-  const unsigned char *const *a = g->a;
-  for (size_t t = g->taps; t != 0; --t, a += m) {
+  const unsigned char *const *a = g->a + first;
+  for (size_t t = g->taps; t != 0; --t, a += g->m) {
     for (size_t l = 0; l < g->k; ++l, b += 64 * nv) {
       const __m512i b0 = _mm512_loadu_si512(b), b1 = nv > 1 ? _mm512_loadu_si512(b + 64) : b0;
       _mm_prefetch((const void *)((uintptr_t)b + ROTOI_AHEAD), _MM_HINT_T0);
@@ -2694,18 +2762,19 @@ rotoi_inline ROTOI_AVX512 void rotoi_sums_bf16(const rotoi_low_gemm *g, float *o
   }
   ROTOI_UNROLL
   for (size_t i = 0; i < m; ++i) {
-    _mm512_storeu_ps(out + i * 16 * nv, acc0[i]);
-    if (nv > 1) _mm512_storeu_ps(out + i * 16 * nv + 16, acc1[i]);
+    _mm512_storeu_ps(out + (first + i) * 16 * nv, acc0[i]);
+    if (nv > 1) _mm512_storeu_ps(out + (first + i) * 16 * nv + 16, acc1[i]);
   }
 }
 
-rotoi_inline ROTOI_AVX512 void rotoi_sums_u8(const rotoi_low_gemm *g, float *out, const size_t m, const size_t nv) {
+rotoi_inline ROTOI_AVX512 void rotoi_sums_u8(const rotoi_low_gemm *g, size_t first, float *out, const size_t m,
+                                             const size_t nv) {
   __m512i acc0[ROTOI_LOW_MR], acc1[ROTOI_LOW_MR];
   ROTOI_UNROLL
   for (size_t i = 0; i < m; ++i) acc0[i] = acc1[i] = _mm512_setzero_si512();
   const unsigned char *b = (const unsigned char *)g->b;
-  const unsigned char *const *a = g->a;
-  for (size_t t = g->taps; t != 0; --t, a += m) {
+  const unsigned char *const *a = g->a + first;
+  for (size_t t = g->taps; t != 0; --t, a += g->m) {
     for (size_t l = 0; l < g->k; ++l, b += 64 * nv) {
       const __m512i b0 = _mm512_loadu_si512(b), b1 = nv > 1 ? _mm512_loadu_si512(b + 64) : b0;
       _mm_prefetch((const void *)((uintptr_t)b + ROTOI_AHEAD), _MM_HINT_T0);
@@ -2720,8 +2789,100 @@ rotoi_inline ROTOI_AVX512 void rotoi_sums_u8(const rotoi_low_gemm *g, float *out
   }
   ROTOI_UNROLL
   for (size_t i = 0; i < m; ++i) {
-    _mm512_storeu_si512(out + i * 16 * nv, acc0[i]);
-    if (nv > 1) _mm512_storeu_si512(out + i * 16 * nv + 16, acc1[i]);
+    _mm512_storeu_si512(out + (first + i) * 16 * nv, acc0[i]);
+    if (nv > 1) _mm512_storeu_si512(out + (first + i) * 16 * nv + 16, acc1[i]);
+  }
+}
+
+/* Short sums with swish, as in rotoi_gemm_swish_avx512; words of which that was measured to be faster. */
+enum { ROTOI_SHORT_BF16 = 96, ROTOI_SHORT_U8 = 44 };
+
+rotoi_noinline ROTOI_AVX512 void rotoi_gemm_swish_bf16(const rotoi_low_gemm *given) {
+  enum { M = ROTOI_SHORT_MR };
+  const rotoi_low_gemm g = *given;
+  const __m512 zero = _mm512_setzero_ps(), bias0 = g.bias ? _mm512_loadu_ps(g.bias) : zero;
+  const __m512 bias1 = g.bias ? _mm512_loadu_ps(g.bias + 16) : zero;
+  for (size_t first = 0; first < g.m; first += M) {
+    const unsigned char *b = (const unsigned char *)g.b;
+    __m512 acc0[M], acc1[M];
+    size_t row[M];
+    ROTOI_UNROLL
+    for (size_t i = 0; i < M; ++i) acc0[i] = bias0, acc1[i] = bias1, row[i] = first + i < g.m ? first + i : g.m - 1;
+    for (size_t t = 0; t < g.taps; ++t) {
+      const unsigned char *a[M];
+      ROTOI_UNROLL
+      for (size_t i = 0; i < M; ++i) a[i] = g.a[t * g.m + row[i]];
+      for (size_t l = 0; l < g.k; ++l, b += 128) {
+        const __m512i b0 = _mm512_loadu_si512(b), b1 = _mm512_loadu_si512(b + 64);
+        ROTOI_UNROLL
+        for (size_t i = 0; i < M; ++i) {
+          const __m512i x = _mm512_set1_epi32(rotoi_word(a[i] + 4 * l));
+          rotoi_dot_bf16(&acc0[i], x, b0);
+          rotoi_dot_bf16(&acc1[i], x, b1);
+        }
+      }
+    }
+    ROTOI_UNROLL
+    for (size_t i = 0; i < M; ++i)
+      _mm512_storeu_si512((uint16_t *)g.c + row[i] * g.c_stride,
+                          rotoi_round_bf16(rotoi_act_bf16(acc0[i], ROTO_ACT_SWISH), rotoi_act_bf16(acc1[i], ROTO_ACT_SWISH)));
+  }
+}
+
+/* Bytes take rows by two. */
+rotoi_inline ROTOI_AVX512 void rotoi_gemm_curve_tile(const rotoi_low_gemm *g, size_t first, const rotoi_curving *curving,
+                                                     const __m512 *factor, const __m512 *bias, const size_t m) {
+  const unsigned char *b = (const unsigned char *)g->b;
+  __m512i acc0[8], acc1[8];
+  size_t row[8];
+  ROTOI_UNROLL
+  for (size_t i = 0; i < m; ++i) {
+    acc0[i] = acc1[i] = _mm512_setzero_si512();
+    row[i] = first + i < g->m ? first + i : g->m - 1;
+  }
+  for (size_t t = 0; t < g->taps; ++t) {
+    const unsigned char *a[8];
+    ROTOI_UNROLL
+    for (size_t i = 0; i < m; ++i) a[i] = g->a[t * g->m + row[i]];
+    for (size_t l = 0; l < g->k; ++l, b += 128) {
+      const __m512i b0 = _mm512_loadu_si512(b), b1 = _mm512_loadu_si512(b + 64);
+      ROTOI_UNROLL
+      for (size_t i = 0; i < m; ++i) {
+        const __m512i x = _mm512_set1_epi32(rotoi_word(a[i] + 4 * l));
+        rotoi_dot_u8(&acc0[i], x, b0);
+        rotoi_dot_u8(&acc1[i], x, b1);
+      }
+    }
+  }
+  ROTOI_UNROLL
+  for (size_t i = 0; i < m; i += 2) {
+    __m512i x = rotoi_words_of(acc0[i], acc1[i], factor, bias), y = rotoi_words_of(acc0[i + 1], acc1[i + 1], factor, bias);
+    rotoi_apply_curve(&x, &y, curving);
+    const __m512i bytes = rotoi_bytes_of(x, y);
+    _mm256_storeu_si256((__m256i *)(void *)((unsigned char *)g->c + row[i] * g->c_stride),
+                        _mm512_maskz_extracti64x4_epi64(0xf, bytes, 0));
+    _mm256_storeu_si256((__m256i *)(void *)((unsigned char *)g->c + row[i + 1] * g->c_stride),
+                        _mm512_maskz_extracti64x4_epi64(0xf, bytes, 1));
+  }
+}
+
+rotoi_noinline ROTOI_AVX512 void rotoi_gemm_curve(const rotoi_low_gemm *given) {
+  const rotoi_low_gemm g = *given;
+  const rotoi_curving curving = rotoi_load_curve(g.curve, &g.c_code);
+  const __m512 unit = _mm512_set1_ps(g.c_code.inverse * (float)(1 << g.curve->bits));
+  __m512 factor[2], bias[2];
+  for (int i = 0; i < 2; ++i) {
+    factor[i] = _mm512_mul_ps(_mm512_loadu_ps(g.factor + 16 * i), unit);
+    bias[i] = _mm512_mul_ps(_mm512_loadu_ps(g.bias + 16 * i), unit);
+  }
+  for (size_t first = 0; first < g.m;) {
+    if (g.m - first > 6) {
+      rotoi_gemm_curve_tile(&g, first, &curving, factor, bias, 8);
+      first += 8;
+    } else {
+      rotoi_gemm_curve_tile(&g, first, &curving, factor, bias, 6);
+      first += 6;
+    }
   }
 }
 
@@ -2736,35 +2897,36 @@ static void rotoi_finish_low_gemm(const rotoi_low_gemm *g, void *sums) {
   rotoi_low_finish_all(&f, g->act);
 }
 
-#define ROTOI_TILE(sums, m)  \
-  case m:                    \
-    if (g->nv == 1) {        \
-      sums(g, buffer, m, 1); \
-    } else {                 \
-      sums(g, buffer, m, 2); \
-    }                        \
+#define ROTOI_TILE(sums, m)         \
+  case m:                           \
+    if (g->nv == 1) {               \
+      sums(g, first, buffer, m, 1); \
+    } else {                        \
+      sums(g, first, buffer, m, 2); \
+    }                               \
     break;
-#define ROTOI_TILES(sums) \
-  switch (g->m) {         \
-    ROTOI_TILE(sums, 1)   \
-    ROTOI_TILE(sums, 2)   \
-    ROTOI_TILE(sums, 3)   \
-    ROTOI_TILE(sums, 4)   \
-    ROTOI_TILE(sums, 5)   \
-    ROTOI_TILE(sums, 6)   \
-    ROTOI_TILE(sums, 7)   \
-    ROTOI_TILE(sums, 8)   \
-    ROTOI_TILE(sums, 9)   \
-    ROTOI_TILE(sums, 10)  \
-    ROTOI_TILE(sums, 11)  \
-    ROTOI_TILE(sums, 12)  \
-    ROTOI_TILE(sums, 13)  \
-    ROTOI_TILE(sums, 14)  \
-    default:              \
-      ROTO_ASSERT(0);     \
+#define ROTOI_TILES(sums)                                       \
+  for (size_t first = 0, count; first < g->m; first += count) { \
+    count = rotoi_tile_height(g->m - first);                    \
+    switch (count) {                                            \
+      ROTOI_TILE(sums, 1)                                       \
+      ROTOI_TILE(sums, 2)                                       \
+      ROTOI_TILE(sums, 3)                                       \
+      ROTOI_TILE(sums, 4)                                       \
+      ROTOI_TILE(sums, 5)                                       \
+      ROTOI_TILE(sums, 6)                                       \
+      ROTOI_TILE(sums, 7)                                       \
+      ROTOI_TILE(sums, 14)                                      \
+      default:                                                  \
+        ROTO_ASSERT(0);                                         \
+    }                                                           \
   }
 
 static ROTOI_AVX512 void rotoi_gemm_14x32_bf16(const rotoi_low_gemm *g) {
+  if (g->act == ROTO_ACT_SWISH && g->c_code.type == ROTOI_BF16 && g->nv == 2 && !g->add && g->taps * g->k <= ROTOI_SHORT_BF16) {
+    rotoi_gemm_swish_bf16(g);
+    return;
+  }
   rotoi_ask_avx512(g->c, g->m, g->c_stride * rotoi_type_size(g->c_code.type), 64);
   float buffer[ROTOI_LOW_MR * ROTOI_LOW_NR];
   ROTOI_TILES(rotoi_sums_bf16)
@@ -2772,6 +2934,10 @@ static ROTOI_AVX512 void rotoi_gemm_14x32_bf16(const rotoi_low_gemm *g) {
 }
 
 static ROTOI_AVX512 void rotoi_gemm_14x32_u8(const rotoi_low_gemm *g) {
+  if (g->curve && g->nv == 2 && !g->add && g->taps * g->k <= ROTOI_SHORT_U8) {
+    rotoi_gemm_curve(g);
+    return;
+  }
   float buffer[ROTOI_LOW_MR * ROTOI_LOW_NR];
   ROTOI_TILES(rotoi_sums_u8)
   rotoi_finish_low_gemm(g, buffer);
@@ -2784,7 +2950,7 @@ static ROTOI_AVX512 void rotoi_gemm_14x32_u8(const rotoi_low_gemm *g) {
 static void rotoi_finish_low_depthwise(const rotoi_low_depthwise *d, float *sums, size_t n, size_t place, size_t c0,
                                        size_t c1) {
   rotoi_low_finish f;
-  f.from = sums, f.from_stride = ROTOI_DEPTHWISE_CHUNK;
+  f.from = sums, f.from_stride = 16;
   f.factor = d->factor ? d->factor + c0 : NULL, f.bias = d->factor ? d->shape.bias + c0 : NULL, f.curve = d->curve;
   f.add = NULL, f.add_stride = 0, f.add_code = &d->in_code;
   f.to = (unsigned char *)d->out + (place + c0) * rotoi_type_size(d->out_code.type);
@@ -2794,98 +2960,163 @@ static void rotoi_finish_low_depthwise(const rotoi_low_depthwise *d, float *sums
   rotoi_low_finish_all(&f, d->shape.act);
 }
 
-/* Words of what `count` rows of the kernel meet in 16 channels: that of the first in the lowest part, and so on; anything in a
- * part without a row, whose weights are zero. */
-rotoi_inline ROTOI_AVX512 __m512i rotoi_low_column(const unsigned char *const *row, const size_t *inside, size_t place,
-                                                   size_t at, const size_t count, const rotoi_type type) {
-  const __m512i rows = _mm512_setr_epi32(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15);
-  const __m512i bytes =
-      _mm512_maskz_broadcast_i32x4(0xffff, _mm_setr_epi8(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15));
-  const __m512i halves = _mm512_add_epi32(
-      _mm512_set1_epi32(0x100000),
-      _mm512_mullo_epi32(_mm512_set1_epi32(0x10001), _mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15)));
-  const unsigned char *p[4];
-  ROTOI_UNROLL
-  for (size_t i = 0; i < count; ++i) p[i] = row[i] + (place & inside[i]) + at;
+/* How 16 channels of two rows of bfloat16, or of four of bytes once their quarters are exchanged, become 16 words.  In memory: gcc 12
+ * makes constants of registers anew for each word. */
+static const uint16_t rotoi_zip_halves[32] = {0, 16, 1, 17, 2,  18, 3,  19, 4,  20, 5,  21, 6,  22, 7,  23,
+                                              8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31};
+static const uint32_t rotoi_zip_quarters[16] = {0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15};
+static const unsigned char rotoi_zip_bytes[64] = {
+    0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15, 0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15,
+    0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15, 0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15};
+
+/* Words of what `count` rows of the kernel meet in 16 channels, elements `at` of each: that of the first in the lowest part, and so
+ * on; anything in a part without a row, whose weights are zero. */
+rotoi_inline ROTOI_AVX512 __m512i rotoi_low_column(const unsigned char *const *row, size_t at, const size_t count,
+                                                   const rotoi_type type) {
   if (type == ROTOI_BF16) {
-    const __m256i first = _mm256_loadu_si256((const __m256i *)(const void *)p[0]);
+    const __m256i first = _mm256_loadu_si256((const __m256i *)(const void *)(row[0] + 2 * at));
     if (count == 1) return _mm512_maskz_cvtepu16_epi32(0xffff, first);
-    const __m256i second = _mm256_loadu_si256((const __m256i *)(const void *)p[1]);
-    return _mm512_maskz_permutexvar_epi16(0xffffffff, halves,
+    const __m256i second = _mm256_loadu_si256((const __m256i *)(const void *)(row[1] + 2 * at));
+    return _mm512_maskz_permutexvar_epi16(0xffffffff, _mm512_loadu_si512(rotoi_zip_halves),
                                           _mm512_maskz_inserti64x4(0xff, _mm512_castsi256_si512(first), second, 1));
   }
-  const __m128i top = _mm_loadu_si128((const __m128i *)(const void *)p[0]);
+  const __m128i top = _mm_loadu_si128((const __m128i *)(const void *)(row[0] + at));
   if (count == 1) return _mm512_maskz_cvtepu8_epi32(0xffff, top);
   __m512i v = _mm512_castsi128_si512(top);
   ROTOI_UNROLL
   for (size_t i = 1; i < count; ++i)
-    v = _mm512_mask_broadcast_i32x4(v, (__mmask16)(0xf << 4 * i), _mm_loadu_si128((const __m128i *)(const void *)p[i]));
-  return _mm512_shuffle_epi8(_mm512_maskz_permutexvar_epi32(0xffff, rows, v), bytes);
+    v = _mm512_mask_broadcast_i32x4(v, (__mmask16)(0xf << 4 * i),
+                                    _mm_loadu_si128((const __m128i *)(const void *)(row[i] + at)));
+  return _mm512_shuffle_epi8(_mm512_maskz_permutexvar_epi32(0xffff, _mm512_loadu_si512(rotoi_zip_quarters), v),
+                             _mm512_loadu_si512(rotoi_zip_bytes));
 }
 
-/* Outputs x .. x + tile of row y, as many as there are. */
-rotoi_inline ROTOI_AVX512 void rotoi_low_depthwise_tile(const rotoi_low_depthwise *d, size_t y, size_t x, const size_t tile,
-                                                        const size_t kw, const size_t stride, const rotoi_type type) {
+/* The last pass over `n` of eight pixels of 16 channels in registers: swish to bfloat16. */
+rotoi_inline ROTOI_AVX512 void rotoi_depthwise_swish_bf16(__m512 *acc, size_t n, uint16_t *to, size_t stride, float *sums) {
+  __m512 sum = sums ? _mm512_loadu_ps(sums) : _mm512_setzero_ps();
+  ROTOI_UNROLL
+  for (size_t i = 0; i < 8; i += 2) {
+    if (i >= n) break;
+    const __m512 x = rotoi_act_bf16(acc[i], ROTO_ACT_SWISH), y = rotoi_act_bf16(acc[i + 1], ROTO_ACT_SWISH);
+    const __m512i both = rotoi_round_bf16(x, y);
+    sum = _mm512_add_ps(sum, x);
+    _mm256_storeu_si256((__m256i *)(void *)(to + i * stride), _mm512_castsi512_si256(both));
+    if (i + 1 == n) break;
+    sum = _mm512_add_ps(sum, y);
+    _mm256_storeu_si256((__m256i *)(void *)(to + (i + 1) * stride), _mm512_maskz_extracti64x4_epi64(0xf, both, 1));
+  }
+  if (sums) _mm512_storeu_ps(sums, sum);
+}
+
+/* The same by a curve to bytes, four pixels a vector: packing puts one into each of its quarters. */
+rotoi_inline ROTOI_AVX512 void rotoi_depthwise_curve(const __m512 *acc, size_t n, const rotoi_low_depthwise *d,
+                                                     const rotoi_curving *curving, __m512 unit, size_t c, unsigned char *to) {
+  const rotoi_code *code = &d->out_code;
+  const __m512i none = _mm512_setzero_si512(), most = _mm512_set1_epi16(255), zero = _mm512_set1_epi16((short)code->zero);
+  const __m512 f = _mm512_mul_ps(_mm512_loadu_ps(d->factor + c), unit);
+  const __m512 b = _mm512_mul_ps(_mm512_loadu_ps(d->shape.bias + c), unit);
+  const __m512 factor[2] = {f, f}, bias[2] = {b, b};
+  __m512i sum = none;
+  ROTOI_UNROLL
+  for (size_t i = 0; i < 8; i += 4) {
+    if (i >= n) break;
+    __m512i x = rotoi_words_of(_mm512_castps_si512(acc[i]), _mm512_castps_si512(acc[i + 1]), factor, bias);
+    __m512i y = rotoi_words_of(_mm512_castps_si512(acc[i + 2]), _mm512_castps_si512(acc[i + 3]), factor, bias);
+    rotoi_apply_curve(&x, &y, curving);
+    if (d->shape.sums) {
+      const uint32_t even = 0x0f0f0f0fu, odd = 0xf0f0f0f0u;
+      x = _mm512_min_epi16(_mm512_max_epi16(x, none), most);
+      y = _mm512_min_epi16(_mm512_max_epi16(y, none), most);
+      sum = _mm512_mask_add_epi16(sum, even | (i + 1 < n ? odd : 0), sum, _mm512_sub_epi16(x, zero));
+      sum = _mm512_mask_add_epi16(sum, (i + 2 < n ? even : 0) | (i + 3 < n ? odd : 0), sum, _mm512_sub_epi16(y, zero));
+    }
+    const __m512i bytes = rotoi_bytes_of(x, y);
+    ROTOI_UNROLL
+    for (size_t j = 0; j < 4; ++j) {
+      if (i + j < n)
+        _mm_storeu_si128((__m128i *)(void *)(to + (i + j) * d->shape.cs), _mm512_maskz_extracti32x4_epi32(0xf, bytes, (int)j));
+    }
+  }
+  if (d->shape.sums) {
+    float *sums = d->shape.sums + c;
+    sum = _mm512_add_epi16(sum, _mm512_shuffle_epi32(sum, _MM_PERM_BADC));
+    const __m512 part = _mm512_maskz_cvtepi32_ps(0xffff, _mm512_unpacklo_epi16(sum, _mm512_srai_epi16(sum, 15)));
+    _mm512_storeu_ps(sums, _mm512_fmadd_ps(part, _mm512_set1_ps(code->scale), _mm512_loadu_ps(sums)));
+  }
+}
+
+/* Outputs x .. x + 8 of row y, as many as there are. */
+rotoi_inline ROTOI_AVX512 void rotoi_low_depthwise_tile(const rotoi_low_depthwise *d, size_t y, size_t x, const size_t kw,
+                                                        const size_t stride, const rotoi_type type) {
+  enum { TILE = 8 };
   const rotoi_depthwise *s = &d->shape;
-  const size_t span = (tile - 1) * stride + kw, size = rotoi_type_size(type), per = 4 / size;
+  const size_t span = (TILE - 1) * stride + kw, size = rotoi_type_size(type), per = 4 / size;
   const __m512i outside = _mm512_set1_epi32(type == ROTOI_U8 ? (int)((uint32_t)d->in_code.zero * 0x01010101u) : 0);
-  float sums[8 * ROTOI_DEPTHWISE_CHUNK];
-  const unsigned char *row[5];
-  size_t inside[5]; /* all ones, or zero where a row is outside */
+  const unsigned char *row[5], *here[5];
   rotoi_depthwise_window at;
-  rotoi_depthwise_find(s, y, x, tile, span, &at);
+  rotoi_curving curving;
+  const int in_registers = type == ROTOI_BF16 ? s->act == ROTO_ACT_SWISH && d->out_code.type == ROTOI_BF16 : d->curve != NULL;
+  __m512 unit = _mm512_setzero_ps();
+  if (type == ROTOI_U8 && in_registers) {
+    curving = rotoi_load_curve(d->curve, &d->out_code);
+    unit = _mm512_set1_ps(d->out_code.inverse * (float)(1 << d->curve->bits));
+  }
+  rotoi_depthwise_find(s, y, x, TILE, span, &at);
   for (size_t ky = 0; ky < kw; ++ky) {
     const size_t iy = y * stride + ky - s->pad_top; /* wraps above the picture */
-    inside[ky] = iy < s->h ? ~(size_t)0 : 0;
-    row[ky] = iy < s->h ? (const unsigned char *)d->in + iy * s->w_in * s->cs * size : (const unsigned char *)d->outside;
+    row[ky] = (const unsigned char *)(iy < s->h ? d->in : d->outside) + (iy < s->h ? iy * s->w_in * s->cs * size : 0);
   }
-  for (size_t c0 = s->c0, c1; c0 < s->c1; c0 = c1) {
-    c1 = s->c1 - c0 < ROTOI_DEPTHWISE_CHUNK ? s->c1 : c0 + ROTOI_DEPTHWISE_CHUNK;
-    for (size_t c = c0; c < c1; c += 16) {
-      const unsigned char *w = (const unsigned char *)d->words + 4 * c;
-      const __m512 bias = type == ROTOI_BF16 && s->bias ? _mm512_loadu_ps(s->bias + c) : _mm512_setzero_ps();
-      __m512 acc[8];
+  for (size_t c = s->c0; c < s->c1; c += 16) {
+    const size_t place = (y * s->ow + x) * s->cs;
+    const unsigned char *w = (const unsigned char *)d->words + 4 * c;
+    const __m512 bias = type == ROTOI_BF16 && s->bias ? _mm512_loadu_ps(s->bias + c) : _mm512_setzero_ps();
+    __m512 acc[TILE];
+    ROTOI_UNROLL
+    for (size_t i = 0; i < TILE; ++i) acc[i] = bias;
+    ROTOI_UNROLL
+    for (size_t ky = 0; ky < kw; ++ky) here[ky] = row[ky] + c * size;
+    ROTOI_UNROLL
+    for (size_t ky = 0; ky < kw; ky += per, w += 4 * kw * s->cs) {
+      __m512i weight[5];
       ROTOI_UNROLL
-      for (size_t i = 0; i < tile; ++i) acc[i] = bias;
+      for (size_t kx = 0; kx < kw; ++kx) weight[kx] = _mm512_loadu_si512(w + 4 * kx * s->cs);
       ROTOI_UNROLL
-      for (size_t ky = 0; ky < kw; ky += per, w += 4 * kw * s->cs) {
-        __m512i weight[5];
+      for (size_t j = 0; j < span; ++j) {
+        __m512i pixel = outside;
+        if (at.column[j] != ROTOI_OUTSIDE)
+          pixel = rotoi_low_column(here + ky, at.column[j], kw - ky < per ? kw - ky : per, type);
         ROTOI_UNROLL
-        for (size_t kx = 0; kx < kw; ++kx) weight[kx] = _mm512_loadu_si512(w + 4 * kx * s->cs);
-        ROTOI_UNROLL
-        for (size_t j = 0; j < span; ++j) {
-          __m512i pixel = outside;
-          if (at.column[j] != ROTOI_OUTSIDE)
-            pixel = rotoi_low_column(row + ky, inside + ky, at.column[j] * size, c * size, kw - ky < per ? kw - ky : per, type);
-          ROTOI_UNROLL
-          for (size_t kx = 0; kx < kw; ++kx) {
-            const size_t i = (j - kx) / stride;
-            if (!(j >= kx && i * stride == j - kx && i < tile)) continue;
-            if (type == ROTOI_BF16) {
-              rotoi_dot_bf16(&acc[i], pixel, weight[kx]);
-            } else {
-              __m512i sum = _mm512_castps_si512(acc[i]);
-              rotoi_dot_u8(&sum, pixel, weight[kx]);
-              acc[i] = _mm512_castsi512_ps(sum);
-            }
+        for (size_t kx = 0; kx < kw; ++kx) {
+          const size_t i = (j - kx) / stride;
+          if (!(j >= kx && i * stride == j - kx && i < TILE)) continue;
+          if (type == ROTOI_BF16) {
+            rotoi_dot_bf16(&acc[i], pixel, weight[kx]);
+          } else {
+            __m512i sum = _mm512_castps_si512(acc[i]);
+            rotoi_dot_u8(&sum, pixel, weight[kx]);
+            acc[i] = _mm512_castsi512_ps(sum);
           }
         }
       }
-      ROTOI_UNROLL
-      for (size_t i = 0; i < tile; ++i) {
-        if (i < at.n) _mm512_storeu_ps(sums + i * ROTOI_DEPTHWISE_CHUNK + c - c0, acc[i]);
-      }
     }
-    rotoi_finish_low_depthwise(d, sums, at.n, (y * s->ow + x) * s->cs, c0, c1);
+    if (in_registers && type == ROTOI_BF16) {
+      rotoi_depthwise_swish_bf16(acc, at.n, (uint16_t *)d->out + place + c, s->cs, s->sums ? s->sums + c : NULL);
+    } else if (in_registers) {
+      rotoi_depthwise_curve(acc, at.n, d, &curving, unit, c, (unsigned char *)d->out + place + c);
+    } else {
+      float sums[16 * TILE];
+      ROTOI_UNROLL
+      for (size_t i = 0; i < TILE; ++i) _mm512_storeu_ps(sums + 16 * i, acc[i]);
+      rotoi_finish_low_depthwise(d, sums, at.n, place, c, c + 16);
+    }
   }
 }
 
 rotoi_inline ROTOI_AVX512 void rotoi_low_depthwise_rows(const rotoi_low_depthwise *d, const size_t kw, const size_t stride,
                                                         const rotoi_type type) {
   const rotoi_depthwise *s = &d->shape;
-  enum { TILE = 8 };
   for (size_t y = s->y0; y < s->y1; ++y) {
-    for (size_t x = 0; x < s->ow; x += TILE) rotoi_low_depthwise_tile(d, y, x, TILE, kw, stride, type);
+    for (size_t x = 0; x < s->ow; x += 8) rotoi_low_depthwise_tile(d, y, x, kw, stride, type);
   }
 }
 
@@ -3040,23 +3271,62 @@ static ROTOI_AVX512 int rotoi_scale_bytes(const unsigned char *a, const rotoi_co
   return 1;
 }
 
+/* bfloat16 to bfloat16, two vectors at a time. */
+static ROTOI_AVX512 void rotoi_scale_bf16(const uint16_t *a, const float *s, size_t pixels, size_t cs, uint16_t *out) {
+  for (size_t p = 0; p < pixels; ++p, a += cs, out += cs) {
+    for (size_t c = 0; c < cs; c += 32) {
+      const size_t second = cs - c < 32 ? 0 : 16;
+      const __m512 x = _mm512_mul_ps(rotoi_load_avx512(a, c, ROTOI_BF16), _mm512_loadu_ps(s + c));
+      const __m512 y = _mm512_mul_ps(rotoi_load_avx512(a, c + second, ROTOI_BF16), _mm512_loadu_ps(s + c + second));
+      const __m512i both = rotoi_round_bf16(x, y);
+      if (second) {
+        _mm512_storeu_si512(out + c, both);
+      } else {
+        _mm256_storeu_si256((__m256i *)(void *)(out + c), _mm512_maskz_extracti64x4_epi64(0xf, both, 0));
+      }
+    }
+  }
+}
+
 static ROTOI_AVX512 void rotoi_scale_low(const void *a, rotoi_code a_code, const float *s, size_t pixels, size_t cs, int act,
                                          void *out, rotoi_code out_code) {
   if (a_code.type == ROTOI_U8 && out_code.type == ROTOI_U8 && act == ROTO_ACT_NONE &&
       rotoi_scale_bytes((const unsigned char *)a, &a_code, s, pixels, cs, (unsigned char *)out, &out_code))
     return;
+  if (a_code.type == ROTOI_BF16 && out_code.type == ROTOI_BF16 && act == ROTO_ACT_NONE) {
+    rotoi_scale_bf16((const uint16_t *)a, s, pixels, cs, (uint16_t *)out);
+    return;
+  }
 #define ROTOI_CALL(constant) rotoi_scale_act_low(a, &a_code, s, pixels, cs, constant, out, &out_code)
   ROTOI_ACT_SWITCH(act, ROTOI_CALL)
 #undef ROTOI_CALL
 }
 
+static ROTOI_AVX512 void rotoi_scale_words(const void *words, float s0, float s1, size_t n, void *out) {
+  const __m512i upper = _mm512_set1_epi32((int)0xffff0000u), half = _mm512_set1_epi32(0x8000);
+  for (size_t i = 0; i < n; i += 16) {
+    const __m512i v = _mm512_loadu_si512((const unsigned char *)words + 4 * i);
+    const __m512 a = _mm512_mul_ps(_mm512_castsi512_ps(_mm512_maskz_slli_epi32(0xffff, v, 16)), _mm512_set1_ps(s0));
+    const __m512 b = _mm512_mul_ps(_mm512_castsi512_ps(_mm512_and_si512(v, upper)), _mm512_set1_ps(s1));
+    const __m512i low = _mm512_maskz_srli_epi32(0xffff, _mm512_add_epi32(_mm512_castps_si512(a), half), 16);
+    const __m512i high = _mm512_and_si512(_mm512_add_epi32(_mm512_castps_si512(b), half), upper);
+    _mm512_storeu_si512((unsigned char *)out + 4 * i, _mm512_or_si512(low, high));
+  }
+}
+
 static const rotoi_low_kernels rotoi_kernels_bf16 = {
     ROTOI_BF16,          ROTOI_LOW_MR,          ROTOI_LOW_NR,  rotoi_gemm_14x32_bf16, rotoi_depthwise_bf16,
-    rotoi_low_pool_each, rotoi_channel_sum_low, rotoi_add_low, rotoi_scale_low};
-static const rotoi_low_kernels rotoi_kernels_u8 = {
-    ROTOI_U8,           ROTOI_LOW_MR,        ROTOI_LOW_NR,          rotoi_gemm_14x32_u8,
-    rotoi_depthwise_u8, rotoi_low_pool_each, rotoi_channel_sum_low, rotoi_add_low,
-    rotoi_scale_low};
+    rotoi_low_pool_each, rotoi_channel_sum_low, rotoi_add_low, rotoi_scale_low,       rotoi_scale_words};
+static const rotoi_low_kernels rotoi_kernels_u8 = {ROTOI_U8,
+                                                   ROTOI_LOW_MR,
+                                                   ROTOI_LOW_NR,
+                                                   rotoi_gemm_14x32_u8,
+                                                   rotoi_depthwise_u8,
+                                                   rotoi_low_pool_each,
+                                                   rotoi_channel_sum_low,
+                                                   rotoi_add_low,
+                                                   rotoi_scale_low,
+                                                   NULL};
 
 #endif
 #endif
@@ -4244,8 +4514,8 @@ static roto_status rotoi_parse(const unsigned char *data, size_t size, rotoi_fil
  * A step is one call of the executor and one pass over memory.  A convolution, dense layer or depthwise convolution takes the
  * nodes that follow it along (its chain) as long as each is the only reader of the one before: batch norms fold into weights
  * and bias, an ADD becomes the residual of the product, an activation its last touch.  A global pool of a depthwise result is
- * summed while that result is made.  A SCALE (squeeze-excite) before a 1x1 convolution is done tile by tile just before the
- * product reads it, while it passes through the cache anyway.  A batch norm with nothing to fold into runs as a 1x1 depthwise
+ * summed while that result is made.  A SCALE (squeeze-excite) before a 1x1 convolution scales its weights where those are few beside
+ * the pixels; else it is done tile by tile just before the product reads it, while it passes through the cache anyway.  A batch norm with nothing to fold into runs as a 1x1 depthwise
  * convolution.
  *
  * A chain runs where its last node stands, so everything a residual needs has been computed by then.
@@ -4291,6 +4561,7 @@ typedef struct rotoi_step {
   uint32_t node, end;                                   /* first and last node of the chain */
   size_t in[ROTO_MAX_INPUTS]; /* CONCAT: all; else the first operand, then the second (GEMM: the residual) */
   size_t scale;               /* GEMM: factors of the input's channels; the input is overwritten with the product */
+  size_t scaled;              /* GEMM: where the weights times these factors go, the input staying as it is; or absent */
   size_t out, mean, partial;  /* DEPTHWISE: mean over the result and, for it, the sums of each band of rows */
   size_t h, w, c, cs;         /* of in[0]; c is what the sums run over, cs the step from pixel to pixel */
   size_t oh, ow, oc, ocs;     /* of out */
@@ -4298,7 +4569,7 @@ typedef struct rotoi_step {
   size_t kh, kw, stride, pad_top, pad_left;
   size_t weights, bias;
   size_t factor;            /* GEMM of bytes: what a sum of products stands for, a column */
-  size_t outside;           /* a pixel outside the picture */
+  size_t outside;           /* a pixel outside the picture; DEPTHWISE on words: a row of them */
   int dots;                 /* DEPTHWISE: the weights are words */
   size_t curve;             /* products of bytes to bytes: the rotoi_fall of a swish */
   int max;                  /* POOL */
@@ -4454,7 +4725,8 @@ static size_t rotoi_plan_tasks(rotoi_step *s, size_t rows, size_t columns, doubl
   s->columns = columns;
   s->row_tasks = rotoi_min(rows, tasks);
   s->column_tasks = rotoi_min(columns, (tasks + s->row_tasks - 1) / s->row_tasks);
-  if (s->scale != ROTOI_ABSENT) s->column_tasks = 1; /* a tile is scaled in place by the one task that reads it */
+  /* A tile is scaled in place by the one task that reads it. */
+  if (s->scale != ROTOI_ABSENT && s->scaled == ROTOI_ABSENT) s->column_tasks = 1;
   return tasks;
 }
 
@@ -4609,6 +4881,11 @@ static int rotoi_plan_gemm(rotoi_planner *p, rotoi_step *s, const rotoi_value *h
   /* Rows of words in low precision: what counts below is the bytes of operands. */
   if (!rotoi_mul(s->kh * s->kw, s->low ? rotoi_words(s->c, s->in_code.type) : s->c, &rows)) return 0;
   if (!(count = rotoi_packed_count(rows, s->oc))) return 0;
+  /* Not of bytes: a gate far below one would leave few of their steps. */
+  if (s->scale != ROTOI_ABSENT && pixels >= 8 * s->oc && s->in_code.type != ROTOI_U8) {
+    s->scaled = p->value_count;
+    p->values[p->value_count++].size = count * sizeof(float);
+  }
   size_t tasks =
       rotoi_plan_tasks(s, (pixels + mr - 1) / mr, rotoi_panel_count(s->oc, plan->kernels->nr), (double)pixels * (double)count);
   /* Weights that stay in the second-level cache pass by one tile of rows after another.  Larger ones would come from memory
@@ -4651,8 +4928,9 @@ static int rotoi_plan_depthwise(rotoi_planner *p, rotoi_step *s, const rotoi_val
     partial->size = s->row_tasks * s->cs * sizeof(float);
   }
   s->dots = s->low && node->op == ROTO_OP_DEPTHWISE && rotoi_has_words(s->kh, s->kw, s->stride);
-  if (s->dots && s->in_code.type == ROTOI_U8) {
-    if (!rotoi_plan_weights(p, s->cs, sizeof(float), &s->factor) || !rotoi_plan_weights(p, s->cs, 1, &s->outside)) return 0;
+  if (s->dots) {
+    if (!rotoi_plan_weights(p, s->w * s->cs, rotoi_type_size(s->in_code.type), &s->outside)) return 0;
+    if (s->in_code.type == ROTOI_U8 && !rotoi_plan_weights(p, s->cs, sizeof(float), &s->factor)) return 0;
   }
   if (!rotoi_mul(s->dots ? rotoi_words(s->kh, s->in_code.type) * s->kw : s->kh * s->kw, s->cs, &count)) return 0;
   return rotoi_plan_weights(p, count, sizeof(float), &s->weights) && rotoi_plan_weights(p, s->cs, sizeof(float), &s->bias);
@@ -4669,7 +4947,7 @@ static roto_status rotoi_plan_step(rotoi_planner *p, uint32_t end) {
   s->node = last->head;
   s->end = end;
   for (uint32_t i = 0; i < ROTO_MAX_INPUTS; ++i) s->in[i] = ROTOI_ABSENT;
-  s->scale = s->mean = s->partial = s->weights = s->bias = s->factor = s->curve = ROTOI_ABSENT;
+  s->scale = s->scaled = s->mean = s->partial = s->weights = s->bias = s->factor = s->curve = ROTOI_ABSENT;
   s->in[0] = node->inputs[0];
   s->out = end;
   s->in_code = s->read_code = in->code;
@@ -4785,7 +5063,7 @@ static int rotoi_plan_memory(rotoi_planner *p) {
   values[0].first = values[plan->picture].first = 0;
   for (size_t i = 0; i < plan->step_count; ++i) {
     const rotoi_step *s = plan->steps + i;
-    const size_t uses[] = {s->in[0], s->in[1], s->in[2], s->in[3], s->scale, s->out, s->mean, s->partial};
+    const size_t uses[] = {s->in[0], s->in[1], s->in[2], s->in[3], s->scale, s->scaled, s->out, s->mean, s->partial};
     for (size_t j = 0; j < sizeof uses / sizeof *uses; ++j) {
       if (uses[j] == ROTOI_ABSENT) continue;
       if (values[uses[j]].first == ROTOI_ABSENT) values[uses[j]].first = i + 1;
@@ -4838,7 +5116,7 @@ static int rotoi_plan_memory(rotoi_planner *p) {
 
   for (size_t i = 0; i < plan->step_count; ++i) {
     rotoi_step *s = plan->steps + i;
-    size_t *uses[] = {&s->in[0], &s->in[1], &s->in[2], &s->in[3], &s->scale, &s->out, &s->mean, &s->partial};
+    size_t *uses[] = {&s->in[0], &s->in[1], &s->in[2], &s->in[3], &s->scale, &s->scaled, &s->out, &s->mean, &s->partial};
     for (size_t j = 0; j < sizeof uses / sizeof *uses; ++j) {
       if (*uses[j] != ROTOI_ABSENT) *uses[j] = values[values[*uses[j]].same_as].place;
     }
@@ -4900,9 +5178,11 @@ static void rotoi_plan_fill(const rotoi_planner *p, const rotoi_step *s) {
     memset(factor, 0, s->ocs * sizeof(float));
     for (size_t c = 0; c < s->oc; ++c) factor[c] = s->read_code.scale * p->scale[c] / p->byte_scale[c];
     pack.scale = p->byte_scale;
-    if (s->outside) memset(p->plan->weights + s->outside, (int)s->read_code.zero, s->cs);
   }
   unsigned char *words = p->plan->weights + s->weights;
+  if (s->outside)
+    memset(p->plan->weights + s->outside, s->in_code.type == ROTOI_U8 ? (int)s->read_code.zero : 0,
+           (s->dots ? s->w : 1) * s->cs * rotoi_type_size(s->in_code.type));
   if (s->dots) {
     rotoi_pack_columns(&pack, s->in_code.type, s->kw, s->cs, words);
     pack.nr = s->cs; /* how far apart words of a column are */
@@ -5038,6 +5318,19 @@ static void rotoi_gather(const rotoi_step *s, const unsigned char *in, const uns
                          size_t t0, size_t t1, void *rows) {
   const size_t ky0 = t0 / s->kw, kx0 = t0 % s->kw, step = s->cs * rotoi_type_size(s->in_code.type);
   size_t oy = pixel / s->ow, ox = pixel % s->ow;
+  /* Where no tap is outside, which multiplies and compares nothing: 3 % of B0 in bytes. */
+  if (!s->pad_top && !s->pad_left && (s->oh - 1) * s->stride + s->kh <= s->h && (s->ow - 1) * s->stride + s->kw <= s->w) {
+    for (size_t i = 0; i < m; ++i) {
+      const unsigned char *row = in + ((oy * s->stride + ky0) * s->w + ox * s->stride + kx0) * step;
+      size_t kx = kx0;
+      for (size_t t = 0; t < t1 - t0; ++t, row += step) {
+        memcpy((unsigned char *)rows + (t * m + i) * sizeof row, &row, sizeof row);
+        if (++kx == s->kw) kx = 0, row += (s->w - s->kw) * step;
+      }
+      if (++ox == s->ow) ox = 0, ++oy;
+    }
+    return;
+  }
   for (size_t i = 0; i < m; ++i) {
     size_t ky = ky0, kx = kx0;
     for (size_t t = t0; t < t1; ++t) {
@@ -5050,11 +5343,36 @@ static void rotoi_gather(const rotoi_step *s, const unsigned char *in, const uns
   }
 }
 
+/* The weights of a product times the factors of its input's channels: of B0 1 % in float32 and in bfloat16 against scaling the
+ * input. */
+static void rotoi_scale_weights(const rotoi_plan *plan, const rotoi_step *s, unsigned char *values) {
+  const float *scale = rotoi_floats(values, s->scale);
+  const unsigned char *from = plan->weights + s->weights;
+  unsigned char *to = values + s->scaled;
+  const size_t nr = s->low ? plan->low->nr : plan->kernels->nr, rows = s->low ? rotoi_words(s->c, s->in_code.type) : s->c;
+  for (size_t panel = 0; panel < s->columns; ++panel) {
+    const size_t width = rotoi_panel_vectors(panel, s->oc, nr) * ROTOI_LANES;
+    for (size_t r = 0; r < rows; ++r, from += 4 * width, to += 4 * width) {
+      if (s->low) {
+        plan->low->scale_words(from, scale[2 * r], 2 * r + 1 < s->c ? scale[2 * r + 1] : 0, width, to);
+        continue;
+      }
+      for (size_t first = 0; first < width; first += ROTOI_LANES) {
+        float block[ROTOI_LANES];
+        memcpy(block, from + 4 * first, sizeof block);
+        for (size_t j = 0; j < ROTOI_LANES; ++j) block[j] *= scale[r];
+        memcpy(to + 4 * first, block, sizeof block);
+      }
+    }
+  }
+}
+
 static void rotoi_run_gemm(const rotoi_run *run, const rotoi_part *part) {
   const rotoi_step *s = run->step;
   const rotoi_kernels *kernels = run->plan->kernels;
   const unsigned char *from = run->values + s->in[0], *zeros = run->plan->weights;
-  const float *weights = rotoi_floats(run->plan->weights, s->weights);
+  const int scaled = s->scaled != ROTOI_ABSENT;
+  const float *weights = scaled ? rotoi_floats(run->values, s->scaled) : rotoi_floats(run->plan->weights, s->weights);
   const float *bias = rotoi_floats(run->plan->weights, s->bias);
   const float *rows[ROTOI_POINTERS];
   size_t taps = s->kh * s->kw, mr = kernels->mr, pixels = s->oh * s->ow, group = ROTOI_POINTERS / mr;
@@ -5066,7 +5384,7 @@ static void rotoi_run_gemm(const rotoi_run *run, const rotoi_part *part) {
   g.c_stride = g.add_stride = s->ocs;
   for (size_t tile0 = part->row0, tile1; tile0 < part->row1; tile0 = tile1) {
     tile1 = rotoi_min(tile0 + s->block, part->row1);
-    if (s->scale != ROTOI_ABSENT) {
+    if (s->scale != ROTOI_ABSENT && !scaled) {
       float *block = in + tile0 * mr * s->cs;
       kernels->scale(block, rotoi_floats(run->values, s->scale), rotoi_min(tile1 * mr, pixels) - tile0 * mr, s->cs,
                      ROTO_ACT_NONE, block);
@@ -5105,6 +5423,8 @@ static void rotoi_run_low_gemm(const rotoi_run *run, const rotoi_part *part) {
   const rotoi_step *s = run->step;
   const rotoi_low_kernels *low = run->plan->low;
   const unsigned char *constants = run->plan->weights, *rows[ROTOI_POINTERS];
+  const int scaled = s->scaled != ROTOI_ABSENT;
+  const unsigned char *weights = scaled ? run->values + s->scaled : constants + s->weights;
   const float *bias = rotoi_floats(run->plan->weights, s->bias);
   const float *factor = s->factor == ROTOI_ABSENT ? NULL : rotoi_floats(run->plan->weights, s->factor);
   unsigned char *in = run->values + s->in[0], *out = run->values + s->out;
@@ -5120,7 +5440,7 @@ static void rotoi_run_low_gemm(const rotoi_run *run, const rotoi_part *part) {
   g.curve = rotoi_step_curve(run->plan, s);
   for (size_t tile0 = part->row0, tile1; tile0 < part->row1; tile0 = tile1) {
     tile1 = rotoi_min(tile0 + s->block, part->row1);
-    if (s->scale != ROTOI_ABSENT) {
+    if (s->scale != ROTOI_ABSENT && !scaled) {
       unsigned char *block = in + tile0 * mr * s->cs * rotoi_type_size(s->in_code.type);
       low->scale(block, s->in_code, rotoi_floats(run->values, s->scale), rotoi_min(tile1 * mr, pixels) - tile0 * mr, s->cs,
                  ROTO_ACT_NONE, block, s->read_code);
@@ -5131,7 +5451,7 @@ static void rotoi_run_low_gemm(const rotoi_run *run, const rotoi_part *part) {
     for (size_t panel = part->column0; panel < part->column1; ++panel) {
       size_t column = panel * low->nr;
       g.nv = rotoi_panel_vectors(panel, s->oc, low->nr);
-      g.b = constants + s->weights + 4 * column * taps * g.k;
+      g.b = weights + 4 * column * taps * g.k;
       g.bias = bias + column;
       g.factor = factor ? factor + column : NULL;
       for (size_t tile = tile0; tile < tile1; ++tile) {
@@ -5418,7 +5738,7 @@ static void rotoi_step_cost(const rotoi_step *s, unsigned char *values_at, roto_
     cost->multiply_adds = (uint64_t)(s->oh * s->ow) * taps * s->c * s->oc;
     weights = taps * s->c * s->ocs * element + s->ocs * sizeof(float);
     if (s->in[1] != ROTOI_ABSENT) values += second;
-    if (s->scale != ROTOI_ABSENT) values += in;
+    if (s->scale != ROTOI_ABSENT && s->scaled == ROTOI_ABSENT) values += in;
   } else if (s->kind == ROTOI_STEP_DEPTHWISE) {
     cost->multiply_adds = (uint64_t)(s->oh * s->ow) * taps * s->oc;
     weights = (taps + 1) * sizeof(float) * s->cs;
@@ -5442,6 +5762,7 @@ static void rotoi_execute(const rotoi_plan *plan, const roto_parallel *parallel,
   for (size_t i = 0; i < plan->step_count; ++i) {
     double start = profile->clock ? profile->clock(profile->user) : 0;
     run.step = plan->steps + i;
+    if (run.step->scaled != ROTOI_ABSENT) rotoi_scale_weights(plan, run.step, values);
     rotoi_parallel(parallel, run.step->row_tasks * run.step->column_tasks, rotoi_run_task, &run);
     if (run.step->mean != ROTOI_ABSENT) rotoi_finish_mean(plan, run.step, values);
     if (profile->clock) {
