@@ -78,6 +78,16 @@ for use in 'eval --data shot --model' 'shapes shot -o made.roto --landmarks' "$(
 done
 expect 4 'newer.roto: .*update roto' eval --data shot --model newer.roto
 
+# A network trained elsewhere becomes the trunk of a new one: its head is trained first, then all of it.
+if [ -x "$build/tests/test_import" ] && mkdir onnx && "$build/tests/test_import" seeds onnx; then
+  expect 0 'wrote trunk.roto' import onnx/bottlenecks.onnx -o trunk.roto
+  expect 0 'wrote made.roto' $(train shot) --from trunk.roto --freeze 1 --net 'conv 3 2 8 regress' --validation shot
+  runs 0 'agrees' "$build/roto" model selftest made.roto
+  runs 0 'frames +6' "$build/roto-train" eval --model made.roto --data shot
+else
+  skip 'fine-tuning from an imported network: tests/test_import, which writes one, is not built'
+fi
+
 # Frames that cannot be used are named and counted; the others are trained on and measured.
 cp -r shot bad
 revec=bad/revec_shapes-shot0-frame00
