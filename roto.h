@@ -1919,22 +1919,26 @@ static const rotoi_kernels rotoi_kernels_avx2 = {
  * gemm       for t < taps, l < k: load b[2]; for i < 14: x = broadcast a[i][l]; acc0[i] += x * b[0]; acc1[i] += x * b[1]
  *            28 accumulators + 2 b + 1 x = 31 of 32 registers.  28 fused multiply-adds a step hide their latency of 4 and
  *            need 16 vector loads, so the multipliers are the limit.  The 14 row pointers do not fit the general registers
- *            and are read again every step, from L1.
+ *            and are read again every step, from L1.  Of sums of at most ROTOI_SHORT products that end in a swish, 7 rows at a time:
+ *            14 accumulators, so that the swish happens in registers.
  * depthwise  for y, tile of x: for c by 16: for ky: w[kw] = load; for each input pixel: p = load; acc[i] += p * w[kx] wherever
- *            i * stride + kx is that pixel; then activation and sums over a chunk of channels, in L1
+ *            i * stride + kx is that pixel; then swish and sums, still in registers
  *            8 accumulators + 5 w + 1 p.  Channels inside the tile, so that memory is read in runs of whole pixels; a row meets
  *            its next use in L2, which is the limit at 3x3: about 10 cycles a vector against 4.5 of multiplying.
  * swish      6 multiply-adds, 4 steps beside them, and a division, which holds them up for 2 cycles more.
  *
  * Measured on one core of a Zen 4 EPYC (one 512-bit multiply-add a cycle at 3.7 GHz: 118 GFLOP/s), gcc 12 -O2, best of many runs:
- *   gemm 14 x 32 from L1: k 64 110 GFLOP/s (93 % of peak), k 16 101 and with swish 67; in EfficientNet-B0 1x1 convolutions 92 on
- *   average, 108 to 112 where k is 480 and more, 50 where 16 channels become 96 and the result leaves the cache.
- *   depthwise 33 to 37 GFLOP/s at 3x3, 45 to 65 at 5x5, swish and sums included.  The pass with swish takes 9.6 cycles a vector.
+ *   gemm 14 x 32 from L1: k 64 110 GFLOP/s (93 % of peak), k 16 101; in EfficientNet-B0 1x1 convolutions 96 on average, 108 to 112
+ *   where k is 480 and more, 62 where 16 channels become 96 and the result leaves the cache.
+ *   depthwise 38 GFLOP/s at 3x3, 73 at 5x5 of stride 1, swish and sums included.  A pass with swish over what is stored takes 9.6
+ *   cycles a vector, a swish in registers 6.6: its multiply-adds.
  *   Heights of gemm below 3 wait for latency: one accumulator a column, so that results do not depend on the tile.
  * Tried and lost: accumulators as one array [14][2], or changed by a loop after the main one (clang 14 keeps them in memory:
  * 40 GFLOP/s); the activation inlined in every tile (twice the code under clang); reciprocal and Newton step for the division
  * (a third slower); depthwise with one load a multiply-add, or a test of the picture's edge at each (a third slower); all
- * pixels of a row loaded before the first product (no faster, clang keeps them in memory); depthwise tiles of 4 and 6. */
+ * pixels of a row loaded before the first product (no faster, clang keeps them in memory); depthwise tiles of 4 and 6; the swish of a
+ * depthwise tile as a pass over chunks of 16 to 128 channels in L1 (2 % of B0).  Short sums: 4, 5 and 6 rows at a time (28.2, 27.6 and
+ * 27.1 cycles a vector against 26.6 at k 16), outputs asked for ahead (no faster, in bfloat16 2 % of B0 slower). */
 
 #ifndef ROTOI_KERNELS_AVX512
 #define ROTOI_KERNELS_AVX512
@@ -2215,7 +2219,7 @@ rotoi_inline ROTOI_AVX512 void rotoi_depthwise_tile_avx512(const rotoi_depthwise
       __m512 sum = d->sums ? _mm512_loadu_ps(d->sums + c) : _mm512_setzero_ps();
       ROTOI_UNROLL
       for (size_t i = 0; i < tile; ++i) {
-        if (i == at.n) break;
+        if (i >= at.n) continue; /* not break, which clang does not unroll */
         acc[i] = rotoi_act_avx512(acc[i], ROTO_ACT_SWISH);
         _mm512_storeu_ps(result + i * cs, acc[i]);
         sum = _mm512_add_ps(sum, acc[i]);
@@ -2389,11 +2393,13 @@ static const rotoi_kernels rotoi_kernels_avx512 = {ROTO_ISA_AVX512,
  *
  * gemm       the loop nest of kernels_avx512.c, whose step over one float becomes a step over one word of 32 bits: two bfloat16 or
  *            four bytes a lane, twice or four times the products at the same number of instructions and loads.  The sums of a
- *            tile go to a buffer in L1, from where the last pass activates, rounds and stores them.
+ *            tile go to a buffer in L1, from where the last pass activates, rounds and stores them; those of few words that end in a
+ *            swish (ROTOI_SHORT_BF16, ROTOI_SHORT_U8) never leave the registers, 7 rows at a time, 8 and 6 in bytes.
  * depthwise  for y, tile of 8 x: for c by 16: for rows of the kernel by two (bfloat16) or four (bytes): load w[kw]; for each column of
  *            the input: gather these rows into a word a lane; acc[i] += word * w[kx] wherever i * stride + kx is that column.
  *            8 accumulators + 5 w + 1 word; a column of 3x3 in bytes takes five instructions to gather and three to multiply where
- *            float32 takes nine and nine.  A row or column outside is read from a pixel of zeros.  Other kernels run in float32.
+ *            float32 takes nine and nine.  Rows outside the picture are read from a row that stands for zeros.  A swish
+ *            happens in registers.  Other kernels run in float32.
  * last pass  from 32-bit sums.  To bytes (rotoi_finish_bytes): times factor plus bias is the result in steps times 2^bits, which
  *            fits a word; from there on 32 values an instruction.  A swish is a ramp less what a table of 256 bytes says for |x|
  *            (rotoi_fall), looked up 64 at a time: 9 instructions a vector.  To bfloat16: a parabola chosen among 32 by two-register
@@ -2404,14 +2410,15 @@ static const rotoi_kernels rotoi_kernels_avx512 = {ROTO_ISA_AVX512,
  * reciprocal to 14 bits.  bfloat16 and bytes are rounded to the nearest, halves to even; bytes saturate.
  *
  * Measured inside EfficientNet-B0 at 224x224 on one core of a Zen 4 EPYC (peaks: bf16 236 GFLOP/s, bytes 473 GOP/s), gcc 12 -O2, the
- * last pass included: 1x1 convolutions 162 GFLOP/s in bf16 (69 %) and 280 in bytes (59 %), depthwise 63 in both.
+ * last pass included: 1x1 convolutions 181 GFLOP/s in bf16 (77 %) and 299 in bytes (63 %), depthwise 71 in both.
  * What limits, by the count of instructions: a 512-bit one occupies a pipe for two cycles, so four pipes begin at most two a cycle,
  * and products, multiplications and two-register permutes share two of them.  The last pass with swish takes 7.0 cycles a vector to
  * bfloat16 and 6.2 to bytes (both by the exponential: 9.5), as long as the products of 7 words.
  * Tried and lost: the compiler's intrinsic for products of bytes (half the speed under gcc 12, see rotoi_dot_u8; in bfloat16 it made
  * no difference).  Swish to bfloat16 by 16 parabolas of |x| with one-register permutes (two instructions more: 7.2 cycles), by a
  * table of powers 2^(i/16) and one multiply-add (no fewer instructions).  In the pass to bytes: rounding by a multiplication
- * instead of addition and shift, |x| from the ramp (6.4 and 6.5 cycles).  Fields of the pass's argument read inside the loop: bytes
+ * instead of addition and shift, |x| from the ramp (6.4 and 6.5 cycles).  Sums in registers for more words: from 152 in bfloat16 on a
+ * tenth slower at 7x7.  Fields of the pass's argument read inside the loop: bytes
  * are written through pointers that may point anywhere, so each was read again for each vector (2 cycles). */
 
 #ifndef ROTOI_KERNELS_LOW
@@ -2996,12 +3003,12 @@ rotoi_inline ROTOI_AVX512 void rotoi_depthwise_swish_bf16(__m512 *acc, size_t n,
   __m512 sum = sums ? _mm512_loadu_ps(sums) : _mm512_setzero_ps();
   ROTOI_UNROLL
   for (size_t i = 0; i < 8; i += 2) {
-    if (i >= n) break;
+    if (i >= n) continue;
     const __m512 x = rotoi_act_bf16(acc[i], ROTO_ACT_SWISH), y = rotoi_act_bf16(acc[i + 1], ROTO_ACT_SWISH);
     const __m512i both = rotoi_round_bf16(x, y);
     sum = _mm512_add_ps(sum, x);
-    _mm256_storeu_si256((__m256i *)(void *)(to + i * stride), _mm512_castsi512_si256(both));
-    if (i + 1 == n) break;
+    _mm256_storeu_si256((__m256i *)(void *)(to + i * stride), _mm512_maskz_extracti64x4_epi64(0xf, both, 0));
+    if (i + 1 == n) continue;
     sum = _mm512_add_ps(sum, y);
     _mm256_storeu_si256((__m256i *)(void *)(to + (i + 1) * stride), _mm512_maskz_extracti64x4_epi64(0xf, both, 1));
   }
@@ -3019,7 +3026,7 @@ rotoi_inline ROTOI_AVX512 void rotoi_depthwise_curve(const __m512 *acc, size_t n
   __m512i sum = none;
   ROTOI_UNROLL
   for (size_t i = 0; i < 8; i += 4) {
-    if (i >= n) break;
+    if (i >= n) continue;
     __m512i x = rotoi_words_of(_mm512_castps_si512(acc[i]), _mm512_castps_si512(acc[i + 1]), factor, bias);
     __m512i y = rotoi_words_of(_mm512_castps_si512(acc[i + 2]), _mm512_castps_si512(acc[i + 3]), factor, bias);
     rotoi_apply_curve(&x, &y, curving);
@@ -3031,15 +3038,15 @@ rotoi_inline ROTOI_AVX512 void rotoi_depthwise_curve(const __m512 *acc, size_t n
       sum = _mm512_mask_add_epi16(sum, (i + 2 < n ? even : 0) | (i + 3 < n ? odd : 0), sum, _mm512_sub_epi16(y, zero));
     }
     const __m512i bytes = rotoi_bytes_of(x, y);
-    ROTOI_UNROLL
-    for (size_t j = 0; j < 4; ++j) {
-      if (i + j < n)
-        _mm_storeu_si128((__m128i *)(void *)(to + (i + j) * d->shape.cs), _mm512_maskz_extracti32x4_epi32(0xf, bytes, (int)j));
-    }
+    unsigned char *at = to + i * d->shape.cs;
+    _mm_storeu_si128((__m128i *)(void *)at, _mm512_maskz_extracti32x4_epi32(0xf, bytes, 0));
+    if (i + 1 < n) _mm_storeu_si128((__m128i *)(void *)(at + d->shape.cs), _mm512_maskz_extracti32x4_epi32(0xf, bytes, 1));
+    if (i + 2 < n) _mm_storeu_si128((__m128i *)(void *)(at + 2 * d->shape.cs), _mm512_maskz_extracti32x4_epi32(0xf, bytes, 2));
+    if (i + 3 < n) _mm_storeu_si128((__m128i *)(void *)(at + 3 * d->shape.cs), _mm512_maskz_extracti32x4_epi32(0xf, bytes, 3));
   }
   if (d->shape.sums) {
     float *sums = d->shape.sums + c;
-    sum = _mm512_add_epi16(sum, _mm512_shuffle_epi32(sum, _MM_PERM_BADC));
+    sum = _mm512_add_epi16(sum, _mm512_maskz_shuffle_epi32(0xffff, sum, _MM_PERM_BADC));
     const __m512 part = _mm512_maskz_cvtepi32_ps(0xffff, _mm512_unpacklo_epi16(sum, _mm512_srai_epi16(sum, 15)));
     _mm512_storeu_ps(sums, _mm512_fmadd_ps(part, _mm512_set1_ps(code->scale), _mm512_loadu_ps(sums)));
   }
@@ -5295,7 +5302,11 @@ static roto_status rotoi_plan_create(const rotoi_file *file, const rotoi_kernels
  *
  * A tile's rows stay in the first-level cache while the panels pass from the second.  Where the panels do not fit there, a block
  * of tiles stays in the second-level cache instead, and each panel meets the whole block: weights come from memory once a
- * block. */
+ * block.
+ *
+ * Tried and lost: the rows of a product made just before the depthwise convolution that reads them, band by band, in the order of the
+ * tasks alone (B0 1.003 and 0.996 of the time in float32 and bfloat16, B5 0.996 and 0.999): what has left the second-level cache comes
+ * back in time. */
 
 #ifndef ROTOI_EXEC
 #define ROTOI_EXEC

@@ -8,7 +8,11 @@
  *
  * A tile's rows stay in the first-level cache while the panels pass from the second.  Where the panels do not fit there, a block
  * of tiles stays in the second-level cache instead, and each panel meets the whole block: weights come from memory once a
- * block. */
+ * block.
+ *
+ * Tried and lost: the rows of a product made just before the depthwise convolution that reads them, band by band, in the order of the
+ * tasks alone (B0 1.003 and 0.996 of the time in float32 and bfloat16, B5 0.996 and 0.999): what has left the second-level cache comes
+ * back in time. */
 
 #ifndef ROTOI_EXEC
 #define ROTOI_EXEC

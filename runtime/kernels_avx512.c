@@ -3,22 +3,26 @@
  * gemm       for t < taps, l < k: load b[2]; for i < 14: x = broadcast a[i][l]; acc0[i] += x * b[0]; acc1[i] += x * b[1]
  *            28 accumulators + 2 b + 1 x = 31 of 32 registers.  28 fused multiply-adds a step hide their latency of 4 and
  *            need 16 vector loads, so the multipliers are the limit.  The 14 row pointers do not fit the general registers
- *            and are read again every step, from L1.
+ *            and are read again every step, from L1.  Of sums of at most ROTOI_SHORT products that end in a swish, 7 rows at a time:
+ *            14 accumulators, so that the swish happens in registers.
  * depthwise  for y, tile of x: for c by 16: for ky: w[kw] = load; for each input pixel: p = load; acc[i] += p * w[kx] wherever
- *            i * stride + kx is that pixel; then activation and sums over a chunk of channels, in L1
+ *            i * stride + kx is that pixel; then swish and sums, still in registers
  *            8 accumulators + 5 w + 1 p.  Channels inside the tile, so that memory is read in runs of whole pixels; a row meets
  *            its next use in L2, which is the limit at 3x3: about 10 cycles a vector against 4.5 of multiplying.
  * swish      6 multiply-adds, 4 steps beside them, and a division, which holds them up for 2 cycles more.
  *
  * Measured on one core of a Zen 4 EPYC (one 512-bit multiply-add a cycle at 3.7 GHz: 118 GFLOP/s), gcc 12 -O2, best of many runs:
- *   gemm 14 x 32 from L1: k 64 110 GFLOP/s (93 % of peak), k 16 101 and with swish 67; in EfficientNet-B0 1x1 convolutions 92 on
- *   average, 108 to 112 where k is 480 and more, 50 where 16 channels become 96 and the result leaves the cache.
- *   depthwise 33 to 37 GFLOP/s at 3x3, 45 to 65 at 5x5, swish and sums included.  The pass with swish takes 9.6 cycles a vector.
+ *   gemm 14 x 32 from L1: k 64 110 GFLOP/s (93 % of peak), k 16 101; in EfficientNet-B0 1x1 convolutions 96 on average, 108 to 112
+ *   where k is 480 and more, 62 where 16 channels become 96 and the result leaves the cache.
+ *   depthwise 38 GFLOP/s at 3x3, 73 at 5x5 of stride 1, swish and sums included.  A pass with swish over what is stored takes 9.6
+ *   cycles a vector, a swish in registers 6.6: its multiply-adds.
  *   Heights of gemm below 3 wait for latency: one accumulator a column, so that results do not depend on the tile.
  * Tried and lost: accumulators as one array [14][2], or changed by a loop after the main one (clang 14 keeps them in memory:
  * 40 GFLOP/s); the activation inlined in every tile (twice the code under clang); reciprocal and Newton step for the division
  * (a third slower); depthwise with one load a multiply-add, or a test of the picture's edge at each (a third slower); all
- * pixels of a row loaded before the first product (no faster, clang keeps them in memory); depthwise tiles of 4 and 6. */
+ * pixels of a row loaded before the first product (no faster, clang keeps them in memory); depthwise tiles of 4 and 6; the swish of a
+ * depthwise tile as a pass over chunks of 16 to 128 channels in L1 (2 % of B0).  Short sums: 4, 5 and 6 rows at a time (28.2, 27.6 and
+ * 27.1 cycles a vector against 26.6 at k 16), outputs asked for ahead (no faster, in bfloat16 2 % of B0 slower). */
 
 #ifndef ROTOI_KERNELS_AVX512
 #define ROTOI_KERNELS_AVX512
@@ -303,7 +307,7 @@ rotoi_inline ROTOI_AVX512 void rotoi_depthwise_tile_avx512(const rotoi_depthwise
       __m512 sum = d->sums ? _mm512_loadu_ps(d->sums + c) : _mm512_setzero_ps();
       ROTOI_UNROLL
       for (size_t i = 0; i < tile; ++i) {
-        if (i == at.n) break;
+        if (i >= at.n) continue; /* not break, which clang does not unroll */
         acc[i] = rotoi_act_avx512(acc[i], ROTO_ACT_SWISH);
         _mm512_storeu_ps(result + i * cs, acc[i]);
         sum = _mm512_add_ps(sum, acc[i]);
