@@ -4,10 +4,9 @@
  * error large (roto_session_options.views).  One point says little and a whole shape much.  Two shots of the rendered film and four
  * of the demo's puppet, none seen in training, eight views: of 122 shapes that are not in sight, a frame each, the limit here finds
  * 40 and hides none that is; at 1.8 times the median it is 44 and 7 others, at 2 36 and none.  Two views, at 1.8: 35 and 6.  Models
- * of one shot alone, which know little of another, hid 60 that are in sight in the two shots of the film they were tried on.
- * With one view errors end
- * at the last knot of the model's calibration (SPEC.md, CALB); points up there are those that are not known.  Errors are measured by
- * the crop that was searched, as the network does.
+ * of one shot alone, which know little of another, hid 60 that are in sight in the two shots of the film they were tried on.  With
+ * one view errors end at the last knot of the model's calibration (SPEC.md, CALB); points up there are those that are not known.
+ * Errors are measured by the crop that was searched, as the network does.
  */
 
 #include "hidden.h"

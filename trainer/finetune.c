@@ -14,7 +14,7 @@
 #include "metrics.h"
 
 void finetune_defaults(train_options *o) {
-  o->epochs = 12;
+  o->epochs = 50;
   o->batch = 16;
   o->rate = 3e-4;
   o->average = 0.98;
@@ -111,7 +111,7 @@ int finetune_main(int argc, char **argv) {
       {"--from", CLI_STRING, &o.fixed, "FILE", "a roto document: the frames in which an artist set points or drew shapes"},
       {"-o", CLI_STRING, &o.output, "FILE", "model to write, with the shape networks of the old one"},
       {"--backgrounds", CLI_STRING, &o.backgrounds, "DIR", "pictures to put behind the puppet in training"},
-      {"--epochs", CLI_INTEGER, &o.epochs, "N", "of 25 steps each (default 12)"},
+      {"--epochs", CLI_INTEGER, &o.epochs, "N", "of 25 steps each (default 50)"},
       {"--batch", CLI_INTEGER, &o.batch, "N", "samples a step (default 16)"},
       {"--rate", CLI_NUMBER, &o.rate, "R", "highest learning rate (default 3e-4)"},
       {"--seed", CLI_INTEGER, &o.seed, "N", "of order and augmentation (default 1)"},

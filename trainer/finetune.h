@@ -5,7 +5,7 @@
 
 #include "train.h"
 
-/* The recipe: a few hundred steps at a tenth of the usual rate, with the model's own normalisation; about two core-minutes with
+/* The recipe: 1250 steps at a tenth of the usual rate, with the model's own normalisation; about five core-minutes with
  * the default network. */
 void finetune_defaults(train_options *o);
 

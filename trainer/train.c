@@ -434,7 +434,7 @@ static void load_fixed(run *r) {
   char message[MESSAGE_SIZE];
   dataset fixed;
   size_t corrected;
-  if (corrections_load(r->o->fixed, &r->ch, 0.3f, 0.15f, &fixed, &corrected, message) != 0) cli_fail(EXIT_INPUT, "%s", message);
+  if (corrections_load(r->o->fixed, &r->ch, 0.3f, 0.3f, &fixed, &corrected, message) != 0) cli_fail(EXIT_INPUT, "%s", message);
   if (dataset_cache(&fixed, for_each, r->cp, message) != 0) {
     for (size_t i = 0; i < fixed.issue_count && i < 20; i++) cli_error("%s: %s", fixed.issues[i].path, fixed.issues[i].reason);
     cli_fail(EXIT_INPUT, "%s", message);
