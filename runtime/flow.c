@@ -77,7 +77,7 @@ ROTO_API roto_status roto_pyramid_create(const roto_image *image, roto_rect regi
 
   float map[6] = {p.scale, 0, p.x, 0, p.scale, p.y};
   rotoi_sampler sampler;
-  rotoi_sampler_init(&sampler, image, map, ROTO_TRANSFER_SRGB);
+  rotoi_sampler_init(&sampler, image, map, ROTO_TRANSFER_SRGB, 0);
   for (int32_t y = 0; y < p.height[0]; ++y) {
     float *grey = p.level[0] + (size_t)y * (size_t)p.width[0];
     rotoi_sample_row(&sampler, (uint32_t)y, (uint32_t)p.width[0], at);

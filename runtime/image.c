@@ -112,7 +112,8 @@ static uint32_t rotoi_grid(float dx, float dy) {
   return n;
 }
 
-static void rotoi_sampler_init(rotoi_sampler *s, const roto_image *image, const float m[6], roto_transfer transfer) {
+/* `thin`: half as many samples each way where there would be more than two, up to two pixels apart; each is bilinear and sees two. */
+static void rotoi_sampler_init(rotoi_sampler *s, const roto_image *image, const float m[6], roto_transfer transfer, int thin) {
   static const unsigned char sizes[3] = {1, 2, 4};
   size_t size = sizes[image->type];
   s->pixels = (const unsigned char *)image->pixels;
@@ -126,6 +127,8 @@ static void rotoi_sampler_init(rotoi_sampler *s, const roto_image *image, const 
 
   s->nu = rotoi_grid(m[0], m[3]);
   s->nv = rotoi_grid(m[1], m[4]);
+  if (thin && s->nu > 2) s->nu = (s->nu + 1) / 2;
+  if (thin && s->nv > 2) s->nv = (s->nv + 1) / 2;
   s->weight = 1.0f / (float)(s->nu * s->nv);
   s->ux = rotoi_fixed(m[0]), s->uy = rotoi_fixed(m[3]);
   s->vx = rotoi_fixed(m[1]), s->vy = rotoi_fixed(m[4]);
@@ -233,7 +236,7 @@ ROTO_API void roto_sample(const roto_image *image, const float to_frame[6], roto
     return;
   }
   rotoi_sampler s;
-  rotoi_sampler_init(&s, image, to_frame, transfer);
+  rotoi_sampler_init(&s, image, to_frame, transfer, 0);
   for (uint32_t row = 0; row < height; ++row) rotoi_sample_row(&s, row, width, out + (size_t)row * width * 3);
 }
 

@@ -409,10 +409,10 @@ static void rotoi_join_views(roto_point *point, int views) {
 }
 
 /* One look of `model` at the frame through `map` (output pixels to frame pixels). */
-static void rotoi_look(roto_session *session, const roto_model *model, const roto_image *image, const float map[6]) {
+static void rotoi_look(roto_session *session, const roto_model *model, const roto_image *image, const float map[6], int thin) {
   const roto_info *info = &model->info;
   rotoi_sampling sampling;
-  rotoi_sampler_init(&sampling.sampler, image, map, info->input_transfer);
+  rotoi_sampler_init(&sampling.sampler, image, map, info->input_transfer, thin);
   sampling.info = info;
   sampling.picture = rotoi_floats(session->values, model->plan.picture);
   rotoi_parallel(&session->parallel, (info->input_height + ROTOI_SAMPLE_ROWS - 1) / ROTOI_SAMPLE_ROWS, rotoi_sample_band,
@@ -438,7 +438,7 @@ static float rotoi_view_crop(roto_session *session, const roto_model *model, con
     rotoi_view_form(session->twins ? view / 2 : view, form);
     rotoi_view_map(straight, form, mirrored, (float)info->input_width, (float)info->input_height, map);
     map[0] /= aspect, map[1] /= aspect, map[2] /= aspect;
-    rotoi_look(session, model, image, map);
+    rotoi_look(session, model, image, map, view > 1);
     const float *output = rotoi_floats(session->values, model->plan.output);
     for (uint32_t i = 0; i < info->landmark_count; ++i) {
       if (look != ROTO_NONE && rotoi_read_look(file, i) != look) continue;

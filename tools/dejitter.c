@@ -25,7 +25,7 @@ static const double held_error = 0.02;   /* of a link between a frame and its co
 static const double near_reach = 0.2;    /* of the face's half width: how far points move alike */
 static const double whole_share = 0.2;   /* of the whole face in that, in neighbours */
 /* Of a detection's expected error, what changes from frame to frame.  The rest is the same in all of a shot, and weighing links
- * against that too believes links between poses too much: at 1 the demo's shot is less steady smoothed than its eight views are.  Over
+ * against that too believes links between poses too much: at 1 the demo's shot is less steady smoothed than its ten views are.  Over
  * the demo's and five shots of the film jitter is least at 0.5 to 0.7, errors a little less at 1. */
 static const double varying = 0.6;
 

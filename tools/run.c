@@ -477,7 +477,7 @@ int run_main(int argc, char **argv) {
   options.precision = "fp32";
   options.missing = "error";
   options.looks = 5;
-  options.views = 8;
+  options.views = 10;
   options.threads = cli_default_threads();
   const cli_option table[] = {
       {"--model", CLI_STRING, &options.model, "FILE", "the .roto model"},
@@ -500,7 +500,7 @@ int run_main(int argc, char **argv) {
       {"--smooth", CLI_STRING, &options.smooth, "MODE",
        "full, causal, or off (default); a shard measures the motion and leaves smoothing to roto merge"},
       {"--views", CLI_INTEGER, &options.views, "N",
-       "see each frame so often, mirrored, larger, smaller and turned, and take the mean: 1 to 10 (default 8); fewer: faster, "
+       "see each frame so often, mirrored, larger, smaller and turned, and take the mean: 1 to 10 (default 10); fewer: faster, "
        "more error, and less known of it"},
       {"--threads", CLI_INTEGER, &options.threads, "N", "threads (default: all, or what the farm grants)"},
       {"--precision", CLI_STRING, &options.precision, "NAME",

@@ -126,7 +126,7 @@ void metrics_rely(metrics *m, const dataset *ds, const float *predicted, const r
       all[count++].actual = hypot((double)(p[0] - t[0]), (double)(p[1] - t[1]));
     }
     for (size_t k = first; k < count; k++) {
-      frames[frame_count].expected += all[k].expected / (double)(count - first);
+      frames[frame_count].expected += all[k].expected * all[k].expected / (double)(count - first);
       frames[frame_count].actual += all[k].actual / (double)(count - first);
     }
     frame_count += count > first;
