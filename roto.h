@@ -5896,7 +5896,8 @@ static uint32_t rotoi_grid(float dx, float dy) {
   return n;
 }
 
-static void rotoi_sampler_init(rotoi_sampler *s, const roto_image *image, const float m[6], roto_transfer transfer) {
+/* `thin`: half as many samples each way where there would be more than two, up to two pixels apart; each is bilinear and sees two. */
+static void rotoi_sampler_init(rotoi_sampler *s, const roto_image *image, const float m[6], roto_transfer transfer, int thin) {
   static const unsigned char sizes[3] = {1, 2, 4};
   size_t size = sizes[image->type];
   s->pixels = (const unsigned char *)image->pixels;
@@ -5910,6 +5911,8 @@ static void rotoi_sampler_init(rotoi_sampler *s, const roto_image *image, const 
 
   s->nu = rotoi_grid(m[0], m[3]);
   s->nv = rotoi_grid(m[1], m[4]);
+  if (thin && s->nu > 2) s->nu = (s->nu + 1) / 2;
+  if (thin && s->nv > 2) s->nv = (s->nv + 1) / 2;
   s->weight = 1.0f / (float)(s->nu * s->nv);
   s->ux = rotoi_fixed(m[0]), s->uy = rotoi_fixed(m[3]);
   s->vx = rotoi_fixed(m[1]), s->vy = rotoi_fixed(m[4]);
@@ -6017,7 +6020,7 @@ ROTO_API void roto_sample(const roto_image *image, const float to_frame[6], roto
     return;
   }
   rotoi_sampler s;
-  rotoi_sampler_init(&s, image, to_frame, transfer);
+  rotoi_sampler_init(&s, image, to_frame, transfer, 0);
   for (uint32_t row = 0; row < height; ++row) rotoi_sample_row(&s, row, width, out + (size_t)row * width * 3);
 }
 
@@ -6860,10 +6863,10 @@ static void rotoi_join_views(roto_point *point, int views) {
 }
 
 /* One look of `model` at the frame through `map` (output pixels to frame pixels). */
-static void rotoi_look(roto_session *session, const roto_model *model, const roto_image *image, const float map[6]) {
+static void rotoi_look(roto_session *session, const roto_model *model, const roto_image *image, const float map[6], int thin) {
   const roto_info *info = &model->info;
   rotoi_sampling sampling;
-  rotoi_sampler_init(&sampling.sampler, image, map, info->input_transfer);
+  rotoi_sampler_init(&sampling.sampler, image, map, info->input_transfer, thin);
   sampling.info = info;
   sampling.picture = rotoi_floats(session->values, model->plan.picture);
   rotoi_parallel(&session->parallel, (info->input_height + ROTOI_SAMPLE_ROWS - 1) / ROTOI_SAMPLE_ROWS, rotoi_sample_band,
@@ -6889,7 +6892,7 @@ static float rotoi_view_crop(roto_session *session, const roto_model *model, con
     rotoi_view_form(session->twins ? view / 2 : view, form);
     rotoi_view_map(straight, form, mirrored, (float)info->input_width, (float)info->input_height, map);
     map[0] /= aspect, map[1] /= aspect, map[2] /= aspect;
-    rotoi_look(session, model, image, map);
+    rotoi_look(session, model, image, map, view > 1);
     const float *output = rotoi_floats(session->values, model->plan.output);
     for (uint32_t i = 0; i < info->landmark_count; ++i) {
       if (look != ROTO_NONE && rotoi_read_look(file, i) != look) continue;
@@ -7956,7 +7959,7 @@ ROTO_API roto_status roto_pyramid_create(const roto_image *image, roto_rect regi
 
   float map[6] = {p.scale, 0, p.x, 0, p.scale, p.y};
   rotoi_sampler sampler;
-  rotoi_sampler_init(&sampler, image, map, ROTO_TRANSFER_SRGB);
+  rotoi_sampler_init(&sampler, image, map, ROTO_TRANSFER_SRGB, 0);
   for (int32_t y = 0; y < p.height[0]; ++y) {
     float *grey = p.level[0] + (size_t)y * (size_t)p.width[0];
     rotoi_sample_row(&sampler, (uint32_t)y, (uint32_t)p.width[0], at);
