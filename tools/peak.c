@@ -137,4 +137,3 @@ double peak_seconds(const peak_machine *machine, const peak_work *work, const ch
   *limit = compute > moving ? "compute" : "memory";
   return fmax(compute, moving);
 }
-

@@ -29,8 +29,8 @@
  * epochs.  `tiny` fits in 2 MB.
  * `close` is for the second look.
  *
- * EfficientNet-B0 (Tan and Le 2019, table 1); B1 to B7 differ by multipliers, resolution and dropout. With the rate of the others, 2e-3,
- * B0 does not learn: 21.7 % NME on faces after 8.5 core-minutes, with 7e-4 11.9. */
+ * EfficientNet-B0 (Tan and Le 2019, table 1); B1 to B7 differ by multipliers, resolution and dropout.  With the learning rate of
+ * the others, 2e-3, B0 hardly learns: NME on faces after 10 core-minutes 21.7 %, with 7e-4 11.0 (train.c). */
 #define EFFICIENTNET(width, depth, drop)                                                                                     \
   "act swish width " width " depth " depth                                                                                   \
   " survive 0.8 conv 3 2 32 mb 1 3 1 16 1 mb 6 3 2 24 2 mb 6 5 2 40 2 mb 6 3 2 80 3 mb 6 5 1 112 3 mb 6 5 2 192 4 mb 6 3 1 " \

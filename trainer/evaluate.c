@@ -71,8 +71,8 @@ static void evaluate_lane(void *context, size_t lane) {
   }
 }
 
-int evaluate_model(compute *cp, const roto_model *model, const dataset *ds, const roto_rect *crops, int views,
-                   float *predicted, roto_point *points, char *message) {
+int evaluate_model(compute *cp, const roto_model *model, const dataset *ds, const roto_rect *crops, int views, float *predicted,
+                   roto_point *points, char *message) {
   evaluation e = {model, ds, crops, predicted, points, {NULL}};
   roto_session_options options = {0};
   int status = 0;

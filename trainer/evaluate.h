@@ -13,7 +13,7 @@ int crops_load(const char *path, const dataset *ds, roto_rect *crops, char *mess
  * issue is printed to stderr) or has no crop.  `crops` NULL: the box of the true landmarks times the model's margin.
  * `views` as in roto_session_options.  `points`, if not NULL, receives the full results.  Frames are decoded whole unless the
  * data set is cached and the crops are the default ones, which lie inside the cached part. */
-int evaluate_model(compute *cp, const roto_model *model, const dataset *ds, const roto_rect *crops, int views,
-                   float *predicted, roto_point *points, char *message);
+int evaluate_model(compute *cp, const roto_model *model, const dataset *ds, const roto_rect *crops, int views, float *predicted,
+                   roto_point *points, char *message);
 
 #endif
