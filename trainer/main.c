@@ -69,7 +69,7 @@ static int landmarks_main(int argc, char **argv) {
       {"--freeze", CLI_INTEGER, &o.freeze, "N", "epochs before that trunk is trained too (default 0)"},
       {"--size", CLI_INTEGER, &o.size, "N", "side of the network's input in pixels (default: the configuration's)"},
       {"--epochs", CLI_INTEGER, &o.epochs, "N", "passes over the data (default 100)"},
-      {"--batch", CLI_INTEGER, &o.batch, "N", "samples a step (default 32)"},
+      {"--batch", CLI_INTEGER, &o.batch, "N", "samples a step (default 8)"},
       {"--rate", CLI_NUMBER, &o.rate, "R", "highest learning rate (default 2e-3, for b0 to b7 7e-4)"},
       {"--decay", CLI_NUMBER, &o.weight_decay, "W", "AdamW's weight decay; 0 is Adam (default 0.05)"},
       {"--average", CLI_NUMBER, &o.average, "A", "decay of the moving average of the weights (default 0.999)"},

@@ -219,7 +219,7 @@ int character_main(int argc, char **argv) {
       {"--finetune", CLI_STRING, &finetune, "FILE",
        "adapt this model to a shot instead of training one: --finetune FILE --help"},
       {"--epochs", CLI_INTEGER, &j.train.epochs, "N", "passes of the landmark training over the data (default 100)"},
-      {"--batch", CLI_INTEGER, &j.train.batch, "N", "samples a step of the landmark training (default 32)"},
+      {"--batch", CLI_INTEGER, &j.train.batch, "N", "samples a step of the landmark training (default 8)"},
       {"--shape-steps", CLI_INTEGER, &j.shapes.steps, "N", "training steps of each shape network (default 2000)"},
       {"--seed", CLI_INTEGER, &j.train.seed, "N", "of weights, order and augmentation (default 1)"},
       {"--precision", CLI_STRING, &precision, "NAME", "of the landmark training: " TRAIN_PRECISION_HELP},
