@@ -62,6 +62,7 @@ refuse 2 '--net mobile: is none of small' landmarks shot --net mobile -o made.ro
 refuse 2 '--isa sse9' $(train shot) --isa sse9
 refuse 2 "unknown command 'dataset jump'" dataset jump
 refuse 2 '--anchors 5: expected two' eval --model "$model" --data shot --anchors 5
+refuse 2 '--views expects 1 to 10, found 11' eval --model "$model" --data shot --views 11
 refuse 2 "unknown network 'b9'" networks b9
 
 # Outputs that cannot be written.
@@ -123,4 +124,6 @@ cp shot/character.json empty
 refuse 3 'empty: .*found no such file' $(train empty) --net "$net"
 sed 's/"landmarks"/"landmark"/' shot/character.json >bad.json
 refuse 3 'bad.json: .*"landmarks"' $(train shot) --net "$net" --character bad.json
+mkdir bare
+refuse 3 'bare/character.json: not there; name the template with --character FILE' $(train bare) --net "$net"
 finish test_train_cli

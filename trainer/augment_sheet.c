@@ -11,6 +11,7 @@
 #include "../tools/cli.h"
 #include "../tools/image_file.h"
 #include "augment.h"
+#include "shot_folder.h"
 
 enum { GAP = 4 };
 
@@ -108,9 +109,7 @@ int augment_main(int argc, char **argv) {
   character ch;
   dataset ds;
   backgrounds backdrops = {0};
-  char *own = cli_format("%s/character.json", argv[0]);
-  if (character_load(character_path != NULL ? character_path : own, &ch, message) != 0) cli_fail(EXIT_INPUT, "%s", message);
-  free(own);
+  shots_character(character_path, argv[0], &ch);
   if (dataset_load(argv[0], &ch, &ds, message) != 0 || dataset_cache(&ds, NULL, NULL, message) != 0 ||
       (folder != NULL && backgrounds_load(folder, &backdrops, message) != 0))
     cli_fail(EXIT_INPUT, "%s", message);

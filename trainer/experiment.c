@@ -24,6 +24,7 @@
 #include "../tools/json_file.h"
 #include "evaluate.h"
 #include "metrics.h"
+#include "shot_folder.h"
 
 enum { MOST_SHOTS = 16, MOST_ROWS = 8, POSES = 4, MOST_REPEATS = 8, MOST_FOLDERS = MOST_SHOTS * MOST_REPEATS + 1 };
 static const char *const pose_names[POSES] = {"front", "side", "up", "down"};
@@ -557,7 +558,7 @@ int experiment_main(int argc, char **argv) {
   s.train.quiet = 0;
   if (s.train.name == NULL) s.train.name = strchr(s.train.net, ' ') != NULL ? "own" : s.train.net;
   if (paper) train_as_paper(&s.train);
-  if (character_load(s.train.character, &s.ch, message) != 0) cli_fail(EXIT_INPUT, "%s", message);
+  shots_character(character_path, s.film, &s.ch);
   choose_shots(&s, order);
   if (dataset_load(s.test_folder, &s.ch, &s.ds, message) != 0) cli_fail(EXIT_INPUT, "%s", message);
   cli_make_folder(s.output);

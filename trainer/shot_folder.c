@@ -2,6 +2,7 @@
 
 #include "shot_folder.h"
 
+#include <errno.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -21,6 +22,7 @@ void shots_parallel(void *user, size_t count, roto_task task, void *context) {
 void shots_character(const char *given, const char *data, character *ch) {
   char message[MESSAGE_SIZE], *beside = cli_format("%s/character.json", data);
   struct stat there;
+  if (stat(data, &there)) cli_fail(EXIT_INPUT, "%s: cannot open it: %s", data, strerror(errno));
   if (!given && stat(beside, &there)) cli_fail(EXIT_INPUT, "%s: not there; name the template with --character FILE", beside);
   if (character_load(given ? given : beside, ch, message)) cli_fail(EXIT_INPUT, "%s", message);
   free(beside);

@@ -25,6 +25,7 @@
 #include "metrics.h"
 #include "rng.h"
 #include "shape_transfer.h"
+#include "shot_folder.h"
 #include "trunk.h"
 
 train_options train_defaults(void) {
@@ -486,9 +487,7 @@ static void set_up(run *r) {
   if (o->second == NULL && o->finetune != NULL) {
     if (character_from_model(r->trunk.file.model, &r->ch, message) != 0) cli_fail(EXIT_MODEL, "%s: %s", o->finetune, message);
   } else if (o->second == NULL) {
-    char *template_path = o->character != NULL ? cli_format("%s", o->character) : cli_format("%s/character.json", o->data[0]);
-    if (character_load(template_path, &r->ch, message) != 0) cli_fail(EXIT_INPUT, "%s", message);
-    free(template_path);
+    shots_character(o->character, o->data[0], &r->ch);
   }
   for (size_t i = 0; i < o->data_count; i++) {
     dataset more = {0};
