@@ -1,12 +1,12 @@
 /* See hidden.h.
  *
  * Behind a hand a network is not sure of itself, and what it finds in one view is elsewhere in another: both make the expected
- * error large (roto_session_options.views).  One point says little and a whole shape much.  Two shots of the rendered film and four
- * of the demo's puppet, none seen in training, eight views: of 122 shapes that are not in sight, a frame each, the limit here finds
- * 40 and hides none that is; at 1.8 times the median it is 44 and 7 others, at 2 36 and none.  Two views, at 1.8: 35 and 6.  Models
- * of one shot alone, which know little of another, hid 60 that are in sight in the two shots of the film they were tried on.  With
- * one view errors end at the last knot of the model's calibration (SPEC.md, CALB); points up there are those that are not known.
- * Errors are measured by the crop that was searched, as the network does.
+ * error large (roto_session_options.views).  One point says little and a whole shape much.  A shot of the rendered film and eight of
+ * the demo's puppet (seeds 91 to 98), none seen in training, ten views: of 146 shapes that are not in sight, a frame each, the limit
+ * here finds 55 and hides none that is; at 1.9 times the median 59 and 20, most of them a far eye at the edge of the head; at 2.3 53
+ * and none.  Models of one shot alone, which know little of another, hid 60 that are in sight in two shots of the film at 1.9.
+ * With one view errors end at the last knot of the model's calibration (SPEC.md, CALB); points up there are those that are not
+ * known.  Errors are measured by the crop that was searched, as the network does.
  */
 
 #include "hidden.h"
@@ -19,7 +19,7 @@
 #include "median.h"
 
 enum { LEAST_LANDMARKS = 3, REACH = 2 /* frames each way that have a say */ };
-static const double unknown = 1.9, /* times the median error */
+static const double unknown = 2.2, /* times the median error */
     upper_end = 0.98,              /* of the largest error, where that is less */
     unusual = 1.3;                 /* times the median: a model that knows no better anywhere tells nothing */
 
