@@ -17,17 +17,20 @@ typedef struct shot {
 } shot;
 
 /* Poses of a few kinds come again and again, each a little different, the subject elsewhere, turned and of another size every time.
- * What the model gets wrong is of the kind of pose, turns and grows with the subject, and has noise of its own. */
-static void simulate(shot *s, rng *r, double noise) {
-  double pose[KINDS][POINTS][2], error[KINDS][POINTS][2];
+ * What the model gets wrong is of the kind of pose, and `shared` of all poses, turns and grows with the subject, and has noise of its
+ * own. */
+static void simulate(shot *s, rng *r, double noise, double shared) {
+  double pose[KINDS][POINTS][2], error[KINDS][POINTS][2], all[POINTS][2];
   memset(s, 0, sizeof *s);
   s->doc.point_count = POINTS;
   document_make_frames(&s->doc, FRAMES);
+  for (int i = 0; i < POINTS; ++i)
+    for (int c = 0; c < 2; ++c) all[i][c] = shared > 0 ? shared * (double)rng_normal(r) : 0;
   for (int k = 0; k < KINDS; ++k)
     for (int i = 0; i < POINTS; ++i)
       for (int c = 0; c < 2; ++c) {
         pose[k][i][c] = (c ? 25 * (i / 6) : 25 * (i % 6)) + 4 * (double)rng_normal(r);
-        error[k][i][c] = (double)rng_normal(r);
+        error[k][i][c] = all[i][c] + (double)rng_normal(r);
       }
   for (int t = 0; t < FRAMES; ++t) {
     double angle = 0.5 * (double)rng_normal(r), size = exp(0.2 * (double)rng_normal(r)), a = size * cos(angle),
@@ -76,16 +79,16 @@ static int first_of(const shot *s, int kind) {
 static void corrections_help_like_poses(void) {
   static shot s;
   rng r = {11};
-  simulate(&s, &r, 0.2);
+  simulate(&s, &r, 0.2, 0);
   carried *all = carry_corrections(&s.doc, 0);
   for (int k = 0; k < FRAMES * POINTS; ++k) CHECK(all[k].x == 0 && all[k].y == 0 && all[k].left == 1);
   free(all);
-  /* One frame: its kind of pose is mended, the others are not spoilt. */
+  /* One frame: its kind of pose is mended; others, which err in ways of their own, are hardly spoilt by what all might share. */
   correct(&s, first_of(&s, 2));
   all = carry_corrections(&s.doc, 0);
   double own = mean_error(&s, all, 2) / mean_error(&s, NULL, 2), others = mean_error(&s, all, 3) / mean_error(&s, NULL, 3);
   printf("one frame corrected: error of its kind of pose times %.3f, of another %.3f\n", own, others);
-  CHECK(own < 0.45 && others < 1.02 && others > 0.9);
+  CHECK(own < 0.45 && others < 1.04 && others > 0.9);
   for (int t = 0; t < FRAMES; ++t) {
     const carried *c = &all[t * POINTS];
     int artist = s.doc.frames[t].points[0].origin == ORIGIN_ARTIST;
@@ -110,11 +113,26 @@ static void corrections_help_like_poses(void) {
   document_free(&s.doc);
 }
 
+/* A subject the model never saw is wrong in all poses alike, and a little more in each: frames of any pose help all. */
+static void what_all_share_is_carried_to_all(void) {
+  static shot s;
+  rng r = {13};
+  simulate(&s, &r, 0.2, 2);
+  double before = mean_error(&s, NULL, 5);
+  for (int k = 0; k < 5; ++k) correct(&s, first_of(&s, k));
+  carried *all = carry_corrections(&s.doc, 0);
+  double others = mean_error(&s, all, 5) / before;
+  free(all);
+  printf("five frames corrected, none of this pose, of a subject that is wrong in all: error times %.3f\n", others);
+  CHECK(others < 0.8);
+  document_free(&s.doc);
+}
+
 /* Causal: a frame knows nothing of what comes later; and what says nothing teaches nothing. */
 static void only_what_is_known_teaches(void) {
   static shot s;
   rng r = {12};
-  simulate(&s, &r, 0.2);
+  simulate(&s, &r, 0.2, 0);
   int at = 90, kind = s.kind[at];
   correct(&s, at);
   carried *all = carry_corrections(&s.doc, 1);
@@ -148,6 +166,7 @@ static void only_what_is_known_teaches(void) {
 
 int main(void) {
   corrections_help_like_poses();
+  what_all_share_is_carried_to_all();
   only_what_is_known_teaches();
   return check_end("test_carry");
 }
