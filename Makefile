@@ -182,7 +182,7 @@ demo-train: all
 	@mkdir -p $(DEMO)-train
 	$(BUILD)/roto-train demo -o $(DEMO)-train/shots --shots 32 --frames 48 --size 224x224 --close --seed 1000
 	$(BUILD)/roto-train demo -o $(DEMO)-train/held_out --shots 4 --frames 48 --size 224x224 --close --seed 9000
-	$(BUILD)/roto-train landmarks $(DEMO)-train/shots --validation $(DEMO)-train/held_out --net tiny --epochs 40 \
+	$(BUILD)/roto-train landmarks $(DEMO)-train/shots --validation $(DEMO)-train/held_out --net tiny --epochs 40 --batch 32 \
 	  --evaluate-every 10 --average 0.998 --name puppet27 \
 	  --description "The demo's puppet: 27 landmarks, trained on rendered shots" -o $(DEMO)-train/puppet.roto
 	$(BUILD)/roto-train shapes $(DEMO)-train/shots --validation $(DEMO)-train/held_out -o $(DEMO)-train/puppet.roto
