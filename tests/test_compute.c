@@ -799,9 +799,11 @@ static void describe_fused(const fused_case *f, array a[F_ARRAYS]) {
       prefix##pointwise_backward(cp, in, s.ic, s.oc, &x, &dy, a[F_WEIGHT], &sink, a[F_DWEIGHT]);                    \
       prefix##pointwise_forward(cp, out, s.ic, s.oc, &x, a[F_WEIGHT], b[F_OUT], f->half, f->after ? &after : NULL); \
     }                                                                                                               \
-    prefix##view_mean(cp, s.n, image, s.ic, &x, a[F_MEANS]);                                                        \
     prefix##view_copy(cp, in, s.ic, &x, a[F_COPY]);                                                                 \
+    memset(a[F_MEANS], 0, s.n * reference_value_stride(s.ic) * sizeof(type));                                       \
     if (f->norm) {                                                                                                  \
+      prefix##value_view plain = {b[F_X], f->half, &before, NULL, image};                                           \
+      prefix##view_mean(cp, s.n, image, s.ic, &plain, a[F_MEANS]);                                                  \
       prefix##norm_slope(cp, s.n, image, s.ic, b[F_X], f->half, &before, 0, f->factor ? a[F_FACTOR] : NULL,         \
                          f->factor ? a[F_ADDITION] : NULL, b[F_BACK]);                                              \
     }                                                                                                               \

@@ -49,21 +49,32 @@ typedef struct depthwise_row {
   int add;
 } depthwise_row;
 
+/* Where a pass puts a block of pixels: as floats, in blocks of 16 channels that lie block_stride apart (16 in a value, or a plane
+ * each for the depthwise kernels); or, where y is NULL, rounded to operands of a product in compute_bf16.h's order, each of them
+ * or NULL. */
+typedef struct pass_out {
+  float *y;
+  size_t pixel_stride, block_stride;
+  int add; /* y += */
+  float *rows, *pairs;
+  size_t cs, real_channels; /* of rows and pairs; padding becomes zero */
+} pass_out;
+
 /* Passes over blocks of pixels; `first`: index of the block's first element in the stored value, `half`: of that value. */
 typedef struct read_pass {
-  size_t pixels, channels, first, x_stride, pixel_stride, block_stride;
+  size_t pixels, channels, first, x_stride;
   const float *x;
   int half;
   const float *mean, *scale, *beta, *factor; /* mean, factor may be NULL */
-  float *y;
+  pass_out out;
 } read_pass;
 
 typedef struct read_slope_pass {
-  size_t pixels, channels, first, x_stride, pixel_stride, block_stride;
+  size_t pixels, channels, first, x_stride;
   const float *dz, *x;
-  int half, add;
+  int half;
   const float *mean, *scale, *offset, *slope; /* mean may be NULL */
-  float *y;
+  pass_out out;
 } read_slope_pass;
 
 typedef struct slope_pass {
@@ -82,6 +93,13 @@ typedef struct store_pass {
   float *out, *sum, *squares; /* out, or sum and squares, may be NULL */
   int half, stream;
 } store_pass;
+
+/* How many elements ahead of its use a pass asks for what it reads: the same channels of later pixels, some 2 KiB on (1 and 16
+ * KiB are slower).  Past the end of a value it asks for memory that is not there, which does no harm. */
+static size_t pass_ahead(size_t channels, size_t stride, int half) {
+  size_t bytes = channels * (half ? 2 : 4);
+  return (2048 + bytes - 1) / bytes * stride;
+}
 
 typedef struct point_slope {
   float x, y, spread, gx, gy, gq, per_w, per_h;
@@ -161,6 +179,8 @@ rotoi_inline four four_sqrt(four x) {
 #define V_READ(p, i, half) ((void)(half), four_load((p) + (i))) /* half is for AVX512-BF16 alone */
 #define V_WRITE(p, i, v, half) ((void)(half), four_store((p) + (i), v))
 #define V_STREAM(p, i, v, half) ((void)(half), four_store((p) + (i), v))
+#define V_ROUNDS 0
+#define V_PUT_ROUNDED(out, p, c, z, rows) (void)0
 #define V_STREAMED() (void)0
 #define V_ALL(s) four_all(s)
 #define V_ADD(a, b) ((a) + (b))
@@ -187,6 +207,8 @@ rotoi_inline four four_sqrt(four x) {
 #define V_READ(p, i, half) ((void)(half), _mm256_loadu_ps((p) + (i)))
 #define V_WRITE(p, i, v, half) ((void)(half), _mm256_storeu_ps((p) + (i), v))
 #define V_STREAM(p, i, v, half) ((void)(half), _mm256_stream_ps((p) + (i), v))
+#define V_ROUNDS 0
+#define V_PUT_ROUNDED(out, p, c, z, rows) (void)0
 #define V_STREAMED() _mm_sfence()
 #define V_ALL(s) _mm256_set1_ps(s)
 #define V_ADD(a, b) _mm256_add_ps(a, b)
@@ -210,9 +232,14 @@ rotoi_inline four four_sqrt(four x) {
 #define V_READ(p, i, half) ((void)(half), _mm512_loadu_ps((p) + (i)))
 #define V_WRITE(p, i, v, half) ((void)(half), _mm512_storeu_ps((p) + (i), v))
 #define V_STREAM(p, i, v, half) ((void)(half), _mm512_stream_ps((p) + (i), v))
+#define V_ROUNDS 0
+#define V_PUT_ROUNDED(out, p, c, z, rows) (void)0
+#define V_ACT(x, act) rotoi_act_avx512(x, act)
 #include "compute_avx512.h"
 #include "compute_kernels.h"
 #endif
+
+#include "compute_bf16.h"
 
 #ifdef ROTOI_X86_LOW
 /* Once more for mixed precision, where element i of a stored value may be bfloat16, the upper half of a float.  Rounding in the
@@ -237,16 +264,41 @@ rotoi_inline ROTOI_AVX512_BF16 void stream_half(float *p, size_t i, __m512 v, in
   }
 }
 
+/* Good to 2e-4 of their value, a tenth of what rounding to bfloat16 leaves. */
+rotoi_inline ROTOI_AVX512_BF16 __m512 act_half(__m512 x, const int act) {
+  return act == ROTO_ACT_SIGMOID ? rotoi_sigmoid_low(x) : rotoi_act_low(x, act);
+}
+
+rotoi_inline ROTOI_AVX512_BF16 void put_rounded(const pass_out *o, size_t p, size_t c, const __m512 *z, const size_t rows) {
+  const size_t left = o->real_channels - c;
+  const __mmask16 lanes = left >= 16 ? 0xffff : (__mmask16)((1u << left) - 1);
+  __m256i r[4];
+  ROTOI_UNROLL
+  for (size_t i = 0; i < rows; i++) r[i] = (__m256i)_mm512_maskz_cvtneps_pbh(lanes, z[i]);
+  if (o->rows) {
+    uint16_t *to = (uint16_t *)(void *)o->rows + p * o->cs + c;
+    ROTOI_UNROLL
+    for (size_t i = 0; i < rows; i++) _mm256_storeu_si256((__m256i *)(void *)(to + i * o->cs), r[i]);
+  }
+  if (!o->pairs) return;
+  ROTOI_UNROLL
+  for (size_t i = 0; i < rows; i += 2) {
+    __m512i pair = bf16_interleave(r[i], i + 1 < rows ? r[i + 1] : _mm256_setzero_si256());
+    _mm512_storeu_si512((void *)(o->pairs + (p + i) / 2 * o->cs + c), pair);
+  }
+}
+
 #define K(name) name##_bf16
 #define K_TARGET ROTOI_AVX512_BF16
 #define V_READ(p, i, half) read_half(p, i, half)
 #define V_WRITE(p, i, v, half) write_half(p, i, v, half)
 #define V_STREAM(p, i, v, half) stream_half(p, i, v, half)
+#define V_ROUNDS 1
+#define V_PUT_ROUNDED(out, p, c, z, rows) put_rounded(out, p, c, z, rows)
+#define V_ACT(x, act) act_half(x, act)
 #include "compute_avx512.h"
 #include "compute_kernels.h"
 #endif
-
-#include "compute_bf16.h"
 
 /* ---- threads and scratch memory ---- */
 
@@ -833,8 +885,7 @@ static void weight_sum(void *context, size_t task) {
   for (size_t a = a0; a < least(a0 + WEIGHT_SUM_ROWS, w->a_count); a++) {
     float *sum = w->partial + (tap * w->a_count + a) * w->b_count;
     for (size_t slice = 1; slice < w->slices; slice++) {
-      const float *other = sum + slice * stride;
-      for (size_t b = 0; b < w->b_count; b++) sum[b] += other[b];
+      w->kernels->add(sum, sum + slice * stride, 1, w->b_count, ROTO_ACT_NONE, sum);
     }
     if (!w->swapped) {
       if (dw + a * s->oc != sum) memcpy(dw + a * s->oc, sum, b_real * sizeof(float));

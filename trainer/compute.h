@@ -100,7 +100,8 @@ void norm_slope(compute *cp, size_t n, size_t image, size_t c, const real *x, in
                 const real *factor, const real *addition, real *dy);
 
 void view_copy(compute *cp, size_t pixels, size_t c, const value_view *x, real *y);          /* y = the view */
-void view_mean(compute *cp, size_t n, size_t image, size_t c, const value_view *x, real *y); /* [n][cs], means over an image */
+/* [n][cs], means over an image of a view that has a norm and no factor */
+void view_mean(compute *cp, size_t n, size_t image, size_t c, const value_view *x, real *y);
 void slope_copy(compute *cp, size_t pixels, size_t c, const slope_view *dy, int add, real *dx); /* dx (+)= ; dx may be dz */
 
 /* 1 x 1 convolutions of stride 1 without bias, channels > 4; `after`: the batch norm behind it, whose statistics are taken

@@ -13,7 +13,6 @@
 #define V_FMA(a, b, c) _mm512_fmadd_ps(a, b, c)
 #define V_ABOVE(a, b, v) _mm512_maskz_mov_ps(_mm512_cmp_ps_mask(a, b, _CMP_GT_OQ), v)
 #define V_EQUAL(a, b, v) _mm512_maskz_mov_ps(_mm512_cmp_ps_mask(a, b, _CMP_EQ_OQ), v)
-#define V_ACT(x, act) rotoi_act_avx512(x, act)
 #define V_SQRT(v) _mm512_maskz_sqrt_ps(0xffff, v)
 #define V_DIV(a, b) _mm512_div_ps(a, b)
 #define V_EXPONENT(r)  \

@@ -14,11 +14,11 @@
 
 /* ---- loading blocks ---- */
 
-/* Pixels [first, first + count), channels [c, c + channels) of a view; strides of y as in read_pass. */
+/* Pixels [first, first + count), channels [c, c + channels) of a view. */
 static void load_view(const compute *cp, const value_view *v, size_t cs, size_t first, size_t count, size_t c, size_t channels,
-                      const float *factor, float *y, size_t pixel_stride, size_t block_stride) {
+                      const float *factor, const pass_out *out) {
   const norm_layer *norm = v->norm;
-  read_pass r = {0, channels, 0, cs, pixel_stride, block_stride, v->x, v->half, NULL, NULL, NULL, NULL, NULL};
+  read_pass r = {0, channels, 0, cs, v->x, v->half, NULL, NULL, NULL, NULL, *out};
   if (norm) {
     r.mean = norm->rows + NORM_MEAN * cs + c;
     r.scale = norm->rows + NORM_SCALE * cs + c;
@@ -29,19 +29,19 @@ static void load_view(const compute *cp, const value_view *v, size_t cs, size_t 
     r.pixels = factor ? least(count, (image + 1) * v->image - first) : count;
     r.first = first * cs + c;
     r.factor = factor ? factor + image * cs + c : NULL;
-    r.y = y;
     kernels_for(cp, cs)->read(&r, norm ? norm->act : ROTO_ACT_NONE);
     first += r.pixels;
     count -= r.pixels;
-    y += r.pixels * pixel_stride;
+    if (r.out.y) r.out.y += r.pixels * out->pixel_stride;
+    if (r.out.rows) r.out.rows += r.pixels * cs / 2;
+    ROTO_ASSERT(count == 0 || !r.out.pairs);
   }
 }
 
 static void load_slope(const compute *cp, const slope_view *v, size_t cs, size_t first, size_t count, size_t c, size_t channels,
-                       int add, float *y, size_t pixel_stride, size_t block_stride) {
+                       const pass_out *out) {
   const float *rows = v->norm ? v->norm->rows + c : NULL;
-  read_slope_pass r = {count,   channels, first * cs + c, cs,   pixel_stride, block_stride, v->dz, v->x,
-                       v->half, add,      NULL,           NULL, NULL,         NULL,         y};
+  read_slope_pass r = {count, channels, first * cs + c, cs, v->dz, v->x, v->half, NULL, NULL, NULL, NULL, *out};
   if (rows) {
     r.mean = rows + NORM_MEAN * cs;
     r.scale = rows + NORM_SCALE * cs;
@@ -49,6 +49,12 @@ static void load_slope(const compute *cp, const slope_view *v, size_t cs, size_t
     r.slope = rows + NORM_SLOPE * cs;
   }
   kernels_for(cp, cs)->read_slope(&r);
+}
+
+/* Whole pixels of cs floats. */
+static pass_out pixels_at(float *y, size_t cs) {
+  pass_out out = {y, cs, ROTOI_LANES, 0, NULL, NULL, 0, 0};
+  return out;
 }
 
 /* ---- what passes leave for the batch norms ---- */
@@ -280,10 +286,12 @@ void norm_slope(compute *cp, size_t n, size_t image, size_t c, const real *x, in
 static void view_copy_task(void *context, size_t task) {
   const norm_pass *p = (const norm_pass *)context;
   size_t count, first = part_range(p, task, &count);
+  pass_out out = pixels_at(p->y + first * p->cs, p->cs);
+  out.add = p->add;
   if (p->view) {
-    load_view(p->cp, p->view, p->cs, first, count, 0, p->cs, p->view->factor, p->y + first * p->cs, p->cs, ROTOI_LANES);
+    load_view(p->cp, p->view, p->cs, first, count, 0, p->cs, p->view->factor, &out);
   } else {
-    load_slope(p->cp, p->slope, p->cs, first, count, 0, p->cs, p->add, p->y + first * p->cs, p->cs, ROTOI_LANES);
+    load_slope(p->cp, p->slope, p->cs, first, count, 0, p->cs, &out);
   }
 }
 
@@ -307,15 +315,17 @@ static void view_mean_task(void *context, size_t image) {
   const value_view *v = p->view;
   size_t cs = p->cs, block = most(1, least(p->image, 16384 / cs));
   float *sum = own_scratch(p->cp, 2 * cs), *total = sum + cs;
-  const float *rows = v->norm ? v->norm->rows : NULL, *factor = v->factor ? v->factor + image * cs : NULL;
-  read_pass r = {0, cs, 0, cs, 0, 0, v->x, v->half, NULL, NULL, NULL, factor, NULL};
-  if (rows) r.mean = rows + NORM_MEAN * cs, r.scale = rows + NORM_SCALE * cs, r.beta = rows + NORM_BETA * cs;
+  const float *rows = v->norm->rows;
+  read_pass r;
+  memset(&r, 0, sizeof r);
+  r.channels = r.x_stride = cs, r.x = v->x, r.half = v->half;
+  r.mean = rows + NORM_MEAN * cs, r.scale = rows + NORM_SCALE * cs, r.beta = rows + NORM_BETA * cs;
   memset(total, 0, cs * sizeof(float));
   for (size_t at = 0; at < p->image; at += block) { /* blocks apart, so that rounding grows with hundreds of terms */
     memset(sum, 0, cs * sizeof(float));
     r.pixels = least(block, p->image - at);
     r.first = (image * p->image + at) * cs;
-    kernels_for(p->cp, cs)->view_sum(&r, v->norm ? v->norm->act : ROTO_ACT_NONE, sum);
+    kernels_for(p->cp, cs)->view_sum(&r, v->norm->act, sum);
     for (size_t i = 0; i < cs; i++) total[i] += sum[i];
   }
   for (size_t i = 0; i < cs; i++) p->y[image * cs + i] = total[i] / (float)p->image;
@@ -390,45 +400,20 @@ static void block_product(const compute *cp, const float *const *a, size_t count
   }
 }
 
-/* Where the operands of a block of a mixed layer go, rounded: as rows for products along channels, as pairs of neighbouring pixels
- * for the sum over pixels.  NULL: not wanted. */
-typedef struct rounded_block {
-  float *rows, *pairs;
-} rounded_block;
-
-enum { ROUNDED_FLOATS = 4096 }; /* rounded at a time, so that they are still in L1 */
-
-static size_t rounded_pixels(size_t cs) {
-  return most(2, ROUNDED_FLOATS / cs / 2 * 2);
+/* Operands of a mixed layer: rows for products along channels, pairs of neighbouring pixels for the sum over pixels; either may be
+ * NULL. */
+static pass_out rounded_at(float *rows, float *pairs, size_t cs, size_t channels) {
+  pass_out out = {NULL, 0, 0, 0, rows, pairs, cs, channels};
+  return out;
 }
 
-/* Of `count` pixels from pixel `at` of the block, an even number. */
-static void round_block(const float *x, size_t at, size_t count, size_t cs, size_t channels, const rounded_block *to) {
+static void pixel_pairs(const float *x, size_t count, size_t cs, float *out) {
 #if COMPUTE_BF16
-  float *pairs = to->pairs ? to->pairs + at / 2 * cs : NULL;
-  if (to->rows) bf16_rows(x, count, cs, channels, to->rows + at * cs / 2);
-  if (pairs) bf16_pairs(x, x + cs, count / 2, 2 * cs, cs, pairs);
-  if (pairs && count % 2) bf16_pairs(x + (count - 1) * cs, NULL, 1, 0, cs, pairs + count / 2 * cs);
+  bf16_pairs(x, x + cs, count / 2, 2 * cs, cs, out);
+  if (count % 2) bf16_pairs(x + (count - 1) * cs, NULL, 1, 0, cs, out + count / 2 * cs);
 #else
-  (void)x, (void)at, (void)count, (void)cs, (void)channels, (void)to;
+  (void)x, (void)count, (void)cs, (void)out;
 #endif
-}
-
-/* A view, or a slope, of a block, rounded.  `own`: rounded_pixels(cs) pixels of scratch memory. */
-static void load_rounded(const compute *cp, const value_view *v, const float *factor, const slope_view *slope, size_t cs,
-                         size_t channels, size_t first, size_t count, float *own, const rounded_block *to) {
-  for (size_t at = 0, step = rounded_pixels(cs); at < count; at += step) {
-    size_t pixels = least(step, count - at);
-    const float *x = v ? v->x : slope->dz;
-    if (v ? is_stored(v) : !slope->norm && !slope->half) {
-      x += (first + at) * cs;
-    } else {
-      if (v) load_view(cp, v, cs, first + at, pixels, 0, cs, factor, own, cs, ROTOI_LANES);
-      if (!v) load_slope(cp, slope, cs, first + at, pixels, 0, cs, 0, own, cs, ROTOI_LANES);
-      x = own;
-    }
-    round_block(x, at, pixels, cs, channels, to);
-  }
 }
 
 /* Pixels a block: all its operands in half of L2. */
@@ -440,22 +425,16 @@ static size_t pointwise_block(const compute *cp, size_t channels) {
 static void pointwise_forward_task(void *context, size_t task) {
   const pointwise *p = (const pointwise *)context;
   size_t first = p->pixels * task / p->tasks, end = p->pixels * (task + 1) / p->tasks, blocks = ceil_div(end - first, p->block);
-  size_t loose = p->cp->mixed ? rounded_pixels(p->ics) * p->ics : 0;
-  float *own = own_scratch(p->cp, p->block * (p->ics + p->ocs + POINTER_FLOATS) + 2 * p->ocs + loose), *x = own + 2 * p->ocs;
-  float *result = x + p->block * p->ics, *loose_pixels = result + p->block * (p->ocs + POINTER_FLOATS);
+  float *own = own_scratch(p->cp, p->block * (p->ics + p->ocs + POINTER_FLOATS) + 2 * p->ocs), *x = own + 2 * p->ocs;
+  float *result = x + p->block * p->ics;
   const float **rows = (const float **)(void *)(result + p->block * p->ocs);
+  const pass_out to = p->cp->mixed ? rounded_at(x, NULL, p->ics, p->ic) : pixels_at(x, p->ics);
   for (size_t block = 0; block < blocks; block++) {
     size_t at = first + (end - first) * block / blocks, count = first + (end - first) * (block + 1) / blocks - at;
     float *out = p->half || p->stream ? result : p->y + at * p->ocs;
-    const float *in = x;
-    if (p->cp->mixed) {
-      rounded_block to = {x, NULL};
-      load_rounded(p->cp, p->x, p->x->factor, NULL, p->ics, p->ic, at, count, loose_pixels, &to);
-    } else if (is_stored(p->x)) {
-      in = p->x->x + at * p->ics;
-    } else {
-      load_view(p->cp, p->x, p->ics, at, count, 0, p->ics, p->x->factor, x, p->ics, ROTOI_LANES);
-    }
+    int direct = !p->cp->mixed && is_stored(p->x);
+    const float *in = direct ? p->x->x + at * p->ics : x;
+    if (!direct) load_view(p->cp, p->x, p->ics, at, count, 0, p->ics, p->x->factor, &to);
     for (size_t i = 0; i < count; i++) rows[i] = in + i * (p->cp->mixed ? p->ics / 2 : p->ics);
     block_product(p->cp, rows, count, product_depth(p->cp, p->ic), p->oc, p->panels, 0, out, p->ocs);
     if (!p->statistics && out != result) continue;
@@ -487,13 +466,13 @@ static void pointwise_backward_task(void *context, size_t slice) {
   size_t unit = v->factor ? v->image : 1, units = p->pixels / unit;
   size_t first = units * slice / p->tasks * unit, end = units * (slice + 1) / p->tasks * unit;
   size_t blocks = ceil_div(end - first, p->block), ics = p->ics, ocs = p->ocs;
-  size_t mixed = (size_t)p->cp->mixed, even = p->block + p->block % 2; /* pairs of an odd block end with half a pair */
-  size_t loose = mixed * most(rounded_pixels(ics) * ics, rounded_pixels(ocs) * ocs), pairs = mixed * even / 2 * (ics + ocs);
-  float *own = own_scratch(p->cp, p->block * (2 * ics + ocs + POINTER_FLOATS) + 2 * ics + loose + pairs);
+  size_t mixed = (size_t)p->cp->mixed, pairs = mixed * ceil_div(p->block, 2) * (ics + ocs);
+  float *own = own_scratch(p->cp, p->block * (2 * ics + ocs + POINTER_FLOATS) + 2 * ics + pairs);
   float *xs = own + 2 * ics, *ds = xs + p->block * ics, *gs = ds + p->block * ics, *sum;
-  float *loose_pixels = gs + p->block * (ocs + POINTER_FLOATS);
-  rounded_block x_to = {NULL, loose_pixels + loose}, g_to = {gs, x_to.pairs + even / 2 * ics};
   const float **rows = (const float **)(void *)(gs + p->block * ocs), *x, *g;
+  float *x_pairs = gs + p->block * (ocs + POINTER_FLOATS), *g_pairs = x_pairs + ceil_div(p->block, 2) * ics;
+  const pass_out x_to = mixed && !sink->dfactor ? rounded_at(NULL, x_pairs, ics, p->ic) : pixels_at(xs, ics);
+  const pass_out g_to = mixed ? rounded_at(gs, g_pairs, ocs, p->oc) : pixels_at(gs, ocs);
   outer_product o;
   memset(&o, 0, sizeof o);
   o.rows = 1, o.c_stride = w->b_count;
@@ -503,21 +482,11 @@ static void pointwise_backward_task(void *context, size_t slice) {
   if (blocks == 0) memset(sum, 0, w->a_count * w->b_count * sizeof(float));
   for (size_t block = 0; block < blocks; block++) {
     size_t at = first + (end - first) * block / blocks, count = first + (end - first) * (block + 1) / blocks - at;
-    g = p->dy->dz + at * ocs;
-    if (mixed) {
-      load_rounded(p->cp, NULL, NULL, p->dy, ocs, p->oc, at, count, loose_pixels, &g_to);
-      g = gs;
-    } else if (p->dy->norm || p->dy->half) {
-      load_slope(p->cp, p->dy, ocs, at, count, 0, ocs, 0, gs, ocs, ROTOI_LANES);
-      g = gs;
-    }
-    x = v->x + at * ics;
-    if (mixed && !sink->dfactor) {
-      load_rounded(p->cp, v, v->factor, NULL, ics, p->ic, at, count, loose_pixels, &x_to);
-    } else if (!is_stored(v)) {
-      load_view(p->cp, v, ics, at, count, 0, ics, sink->dfactor ? NULL : v->factor, xs, ics, ROTOI_LANES);
-      x = xs;
-    }
+    int x_direct = !mixed && is_stored(v), g_direct = !mixed && !p->dy->norm;
+    x = x_direct ? v->x + at * ics : xs;
+    g = g_direct ? p->dy->dz + at * ocs : gs;
+    if (!g_direct) load_slope(p->cp, p->dy, ocs, at, count, 0, ocs, &g_to);
+    if (!x_direct) load_view(p->cp, v, ics, at, count, 0, ics, sink->dfactor ? NULL : v->factor, &x_to);
     if (sink->dx) {
       float *dx = sink->half || p->stream ? ds : sink->dx + at * ics;
       for (size_t i = 0; i < count; i++) rows[i] = g + i * (mixed ? ocs / 2 : ocs);
@@ -534,8 +503,8 @@ static void pointwise_backward_task(void *context, size_t slice) {
       }
     }
     if (mixed) {
-      if (sink->dfactor) round_block(x, 0, count, ics, p->ic, &x_to);
-      x = x_to.pairs, g = g_to.pairs;
+      if (sink->dfactor) pixel_pairs(xs, count, ics, x_pairs);
+      x = x_pairs, g = g_pairs;
     }
     o.columns = mixed ? ceil_div(count, 2) : count;
     o.add = block > 0;
@@ -602,14 +571,6 @@ typedef struct depthwise_norm {
   float *partial, *dweight; /* partial: [image][taps][cs] */
 } depthwise_norm;
 
-static void prefetch_channels(const float *x, int half, size_t cs, size_t first, size_t pixels, size_t c, size_t channels) {
-  size_t size = half ? 2 : 4;
-  const char *at = (const char *)x + (first * cs + c) * size;
-  for (size_t p = 0; p < pixels; p++, at += cs * size) {
-    for (size_t line = 0; line < channels * size; line += 64) __builtin_prefetch(at + line);
-  }
-}
-
 /* Rows [row, row + rows) and columns [column, column + columns) of an image of h x w, zero outside it, of a view or a slope. */
 static void load_padded(const compute *cp, const value_view *v, const slope_view *slope, size_t cs, size_t image, size_t h,
                         size_t w, ptrdiff_t row, size_t rows, ptrdiff_t column, size_t columns, size_t c, size_t channels,
@@ -625,15 +586,11 @@ static void load_padded(const compute *cp, const value_view *v, const slope_view
     }
     if (!loaded) continue;
     size_t first = (image * h + (size_t)row) * w + from;
-    if (channels < cs && i + 1 < rows && row + 1 < (ptrdiff_t)h) {
-      /* the next row: runs this short are not foreseen by the processor */
-      prefetch_channels(v ? v->x : slope->dz, v ? v->half : slope->half, cs, first + w, loaded, c, channels);
-      if (!v && slope->norm) prefetch_channels(slope->x, slope->half, cs, first + w, loaded, c, channels);
-    }
+    pass_out to = {y + left * ROTOI_LANES, ROTOI_LANES, plane, 0, NULL, NULL, 0, 0};
     if (v) {
-      load_view(cp, v, cs, first, loaded, c, channels, NULL, y + left * ROTOI_LANES, ROTOI_LANES, plane);
+      load_view(cp, v, cs, first, loaded, c, channels, NULL, &to);
     } else {
-      load_slope(cp, slope, cs, first, loaded, c, channels, 0, y + left * ROTOI_LANES, ROTOI_LANES, plane);
+      load_slope(cp, slope, cs, first, loaded, c, channels, &to);
     }
   }
 }

@@ -6,6 +6,7 @@
  *   K_TARGET         the function attribute that allows the instructions
  *   K_LANES, K_ROWS  floats a vector; rows of the outer product's accumulator tile, K_ROWS x 2 vectors
  *   V_READ(p, i, half), V_WRITE(p, i, v, half)  element i of p, an array of floats or, if half, of bfloat16
+ *   V_ROUNDS, V_PUT_ROUNDED(out, p, c, z, rows)  whether `half` may be and a pass may put bfloat16; putting them
  *   V_STREAM(p, i, v, half), V_STREAMED()  the same past the caches, and an end of that before others may read
  *   V, V_LOAD(p) V_STORE(p, v) V_ALL(s) V_ADD V_SUB V_MUL V_MAX V_FMA(a, b, c) = a * b + c
  *   V_ABOVE(a, b, v) V_EQUAL(a, b, v): v in lanes where a > b, a == b, else 0
@@ -14,6 +15,7 @@
  * Nothing here is masked, so the driver gives leftovers (and pictures with cs = 4) to the plain C kernels. */
 
 #define K_INLINE rotoi_inline K_TARGET
+#define K_PREFETCH(p, i, half) __builtin_prefetch((const char *)(p) + (i) * ((half) ? 2 : 4))
 
 /* exp for the softmax, where arguments are <= 0: 2^n * exp(r), n = round(x / ln 2), by the series of exp up to r^7 / 7!,
  * whose rest is below 6e-9 for |r| <= ln 2 / 2.  Adding 1.5 * 2^23 leaves n in the low bits. */
@@ -292,94 +294,135 @@ static K_TARGET void K(sums)(const float *x, size_t pixels, size_t cs, const flo
   }
 }
 
-/* The stored value or gradient of one vector, `half`: bfloat16. */
-#define K_WALK(r, at) ((at) / 16 * (r)->block_stride + (at) % 16)
-
 /* The passes below copy what they are given: a store through a vector type may change anything that has an address outside,
- * and the compiler would read every pointer and stride again after each.
- *
- * y = act((x - mean) * scale + beta) * factor: a view, four pixels at once, so that the rows of the norm are loaded once for all
- * of them (one pixel at a time takes 12.5 cycles a vector with swish, most of them the activation's).  Blocks of 16 channels lie
- * block_stride apart in y: 16 in a value, or a plane each for the depthwise kernels. */
-K_INLINE void K(read_rows)(const read_pass *r, size_t p, const size_t rows, const int half, const int act) {
-  const size_t x = r->first + p * r->x_stride, step = r->x_stride, pixel_stride = r->pixel_stride;
-  float *y = r->y + p * pixel_stride;
+ * and the compiler would read every pointer and stride again after each.  What they have to do is known to the compiler: a test at
+ * each vector costs more than the vector's arithmetic leaves free.  What comes from memory is asked for ahead (pass_ahead): left to
+ * the processor, a pass over 16-bit values out of the caches takes 20 cycles a vector, 25 with swish, instead of 5 and 11, in floats
+ * 20 and 34 instead of 13 and 23. */
+
+/* `rows` vectors of a block go to where a pass puts them, see pass_out. */
+K_INLINE void K(put)(const pass_out *o, size_t p, size_t c, const V *z, const size_t rows, const int rounded) {
+  if (rounded) {
+    V_PUT_ROUNDED(o, p, c, z, rows);
+    return;
+  }
+  float *y = o->y + p * o->pixel_stride + c / 16 * o->block_stride + c % 16;
+  ROTOI_UNROLL
+  for (size_t i = 0; i < rows; i++) V_STORE(y + i * o->pixel_stride, o->add ? V_ADD(z[i], V_LOAD(y + i * o->pixel_stride)) : z[i]);
+}
+
+/* y = act((x - mean) * scale + beta) * factor: a view, four pixels at once, so that the rows of the norm are loaded once for all
+ * of them (one pixel at a time takes 12.5 cycles a vector with swish, most of them the activation's). */
+K_INLINE void K(read_rows)(const read_pass *r, size_t p, size_t ahead, const size_t rows, const int half, const int rounded,
+                           const int normed, const int factored, const int act) {
+  const size_t x = r->first + p * r->x_stride, step = r->x_stride;
   for (size_t c = 0; c < r->channels; c += K_LANES) {
-    V mean = V_ALL(0), scale = mean, beta = mean, factor = mean;
-    if (r->mean) mean = V_LOAD(r->mean + c), scale = V_LOAD(r->scale + c), beta = V_LOAD(r->beta + c);
-    if (r->factor) factor = V_LOAD(r->factor + c);
+    V mean = V_ALL(0), scale = mean, beta = mean, factor = mean, z[4];
+    if (normed) mean = V_LOAD(r->mean + c), scale = V_LOAD(r->scale + c), beta = V_LOAD(r->beta + c);
+    if (factored) factor = V_LOAD(r->factor + c);
     ROTOI_UNROLL
     for (size_t i = 0; i < rows; i++) {
-      V z = V_READ(r->x, x + i * step + c, half);
-      if (r->mean) z = V_ACT(V_FMA(V_SUB(z, mean), scale, beta), act);
-      if (r->factor) z = V_MUL(z, factor);
-      V_STORE(y + i * pixel_stride + K_WALK(r, c), z);
+      const size_t at = x + i * step + c;
+      K_PREFETCH(r->x, at + ahead, half);
+      z[i] = V_READ(r->x, at, half);
+      if (normed) z[i] = V_ACT(V_FMA(V_SUB(z[i], mean), scale, beta), act);
+      if (factored) z[i] = V_MUL(z[i], factor);
     }
+    K(put)(&r->out, p, c, z, rows, rounded);
   }
 }
 
-K_INLINE void K(read_act)(const read_pass *given, const int half, const int act) {
+K_INLINE void K(read_all)(const read_pass *given, const int half, const int rounded, const int normed, const int factored,
+                          const int act) {
   const read_pass copy = *given, *r = &copy;
+  const size_t ahead = pass_ahead(r->channels, r->x_stride, half);
   size_t p = 0;
-  for (; p + 4 <= r->pixels; p += 4) K(read_rows)(r, p, 4, half, act);
-  for (; p < r->pixels; p++) K(read_rows)(r, p, 1, half, act);
+  for (; p + 4 <= r->pixels; p += 4) K(read_rows)(r, p, ahead, 4, half, rounded, normed, factored, act);
+  for (; p + 2 <= r->pixels; p += 2) K(read_rows)(r, p, ahead, 2, half, rounded, normed, factored, act);
+  for (; p < r->pixels; p++) K(read_rows)(r, p, ahead, 1, half, rounded, normed, factored, act);
 }
 
-static K_TARGET void K(read)(const read_pass *r, int act){
-#define K_CALL(a) r->half ? K(read_act)(r, 1, a) : K(read_act)(r, 0, a)
-    K_EACH_ACT(act, K_CALL)
+K_INLINE void K(read_half)(const read_pass *r, int act, const int half, const int rounded) {
+  if (!r->mean) {
+    r->factor ? K(read_all)(r, half, rounded, 0, 1, ROTO_ACT_NONE) : K(read_all)(r, half, rounded, 0, 0, ROTO_ACT_NONE);
+    return;
+  }
+#define K_CALL(a) r->factor ? K(read_all)(r, half, rounded, 1, 1, a) : K(read_all)(r, half, rounded, 1, 0, a)
+  K_EACH_ACT(act, K_CALL)
 #undef K_CALL
 }
 
-/* y = dz * scale - (offset + (x - mean) * slope), the gradient before a batch norm; without rows y = dz.  With add, y += . */
-K_INLINE void K(read_slope_rows)(const read_slope_pass *r, size_t p, const size_t rows, const int half) {
-  const size_t x = r->first + p * r->x_stride, step = r->x_stride, pixel_stride = r->pixel_stride;
-  float *y = r->y + p * pixel_stride;
+static K_TARGET void K(read)(const read_pass *r, int act) {
+  if (V_ROUNDS && !r->out.y) {
+    r->half ? K(read_half)(r, act, 1, V_ROUNDS) : K(read_half)(r, act, 0, V_ROUNDS);
+  } else {
+    r->half ? K(read_half)(r, act, V_ROUNDS, 0) : K(read_half)(r, act, 0, 0);
+  }
+}
+
+/* dz * scale - (offset + (x - mean) * slope), the gradient before a batch norm; without rows dz. */
+K_INLINE void K(read_slope_rows)(const read_slope_pass *r, size_t p, size_t ahead, const size_t rows, const int half,
+                                 const int rounded, const int normed) {
+  const size_t x = r->first + p * r->x_stride, step = r->x_stride;
   for (size_t c = 0; c < r->channels; c += K_LANES) {
-    V mean = V_ALL(0), scale = mean, offset = mean, slope = mean;
-    if (r->mean) {
+    V mean = V_ALL(0), scale = mean, offset = mean, slope = mean, d[4];
+    if (normed) {
       mean = V_LOAD(r->mean + c), scale = V_LOAD(r->scale + c);
       offset = V_LOAD(r->offset + c), slope = V_LOAD(r->slope + c);
     }
     ROTOI_UNROLL
     for (size_t i = 0; i < rows; i++) {
-      V d = V_READ(r->dz, x + i * step + c, half);
-      float *to = y + i * pixel_stride + K_WALK(r, c);
-      if (r->mean) {
-        V o = V_FMA(V_SUB(V_READ(r->x, x + i * step + c, half), mean), slope, offset);
-        d = V_SUB(V_MUL(d, scale), o);
+      const size_t at = x + i * step + c;
+      K_PREFETCH(r->dz, at + ahead, half);
+      d[i] = V_READ(r->dz, at, half);
+      if (normed) {
+        K_PREFETCH(r->x, at + ahead, half);
+        d[i] = V_SUB(V_MUL(d[i], scale), V_FMA(V_SUB(V_READ(r->x, at, half), mean), slope, offset));
       }
-      if (r->add) d = V_ADD(d, V_LOAD(to));
-      V_STORE(to, d);
     }
+    K(put)(&r->out, p, c, d, rows, rounded);
   }
 }
 
-K_INLINE void K(read_slope_half)(const read_slope_pass *given, const int half) {
+K_INLINE void K(read_slope_all)(const read_slope_pass *given, const int half, const int rounded, const int normed) {
   const read_slope_pass copy = *given, *r = &copy;
+  const size_t ahead = pass_ahead(r->channels, r->x_stride, half);
   size_t p = 0;
-  for (; p + 4 <= r->pixels; p += 4) K(read_slope_rows)(r, p, 4, half);
-  for (; p < r->pixels; p++) K(read_slope_rows)(r, p, 1, half);
+  for (; p + 4 <= r->pixels; p += 4) K(read_slope_rows)(r, p, ahead, 4, half, rounded, normed);
+  for (; p + 2 <= r->pixels; p += 2) K(read_slope_rows)(r, p, ahead, 2, half, rounded, normed);
+  for (; p < r->pixels; p++) K(read_slope_rows)(r, p, ahead, 1, half, rounded, normed);
+}
+
+K_INLINE void K(read_slope_half)(const read_slope_pass *r, const int half, const int rounded) {
+  r->mean ? K(read_slope_all)(r, half, rounded, 1) : K(read_slope_all)(r, half, rounded, 0);
 }
 
 static K_TARGET void K(read_slope)(const read_slope_pass *r) {
-  r->half ? K(read_slope_half)(r, 1) : K(read_slope_half)(r, 0);
+  if (V_ROUNDS && !r->out.y) {
+    r->half ? K(read_slope_half)(r, 1, V_ROUNDS) : K(read_slope_half)(r, 0, V_ROUNDS);
+  } else {
+    r->half ? K(read_slope_half)(r, V_ROUNDS, 0) : K(read_slope_half)(r, 0, 0);
+  }
 }
-#undef K_WALK
 
 /* `rows` pixels at once, so that the sums, which lie in L1, are touched once for all of them. */
-K_INLINE void K(slope_rows)(const slope_pass *s, size_t p, const size_t rows, const int half, const int act) {
+K_INLINE void K(slope_rows)(const slope_pass *s, size_t p, size_t ahead, const size_t rows, const int half, const int in_half,
+                            const int factored, const int act) {
   for (size_t c = 0; c < s->channels; c += K_LANES) {
     V mean = V_LOAD(s->mean + c), scale = V_LOAD(s->scale + c), beta = V_LOAD(s->beta + c);
-    V sum = V_LOAD(s->sum + c), product = V_LOAD(s->product + c);
+    V sum = V_LOAD(s->sum + c), product = V_LOAD(s->product + c), factor = mean, addition = mean;
+    if (factored) factor = V_LOAD(s->factor + c), addition = V_LOAD(s->addition + c);
     ROTOI_UNROLL
     for (size_t i = 0; i < rows; i++) {
-      V d = V_SUB(V_READ(s->x, s->first + (p + i) * s->x_stride + c, half), mean);
-      V dz = V_READ(s->in, s->in_first + (p + i) * s->in_stride + c, s->in_half);
-      if (s->factor) dz = V_FMA(dz, V_LOAD(s->factor + c), V_LOAD(s->addition + c));
+      const size_t at = s->first + (p + i) * s->x_stride + c, in = s->in_first + (p + i) * s->in_stride + c;
+      K_PREFETCH(s->x, at + ahead, half);
+      if (factored) K_PREFETCH(s->in, in + ahead, in_half);
+      V d = V_SUB(V_READ(s->x, at, half), mean);
+      V dz = V_READ(s->in, in, in_half);
+      if (factored) dz = V_FMA(dz, factor, addition);
       if (act != ROTO_ACT_NONE) dz = V_MUL(dz, K(v_slope)(V_FMA(d, scale, beta), act));
-      if (s->stream) V_STREAM(s->out, s->first + (p + i) * s->x_stride + c, dz, half);
-      if (!s->stream) V_WRITE(s->out, s->first + (p + i) * s->x_stride + c, dz, half);
+      if (s->stream) V_STREAM(s->out, at, dz, half);
+      if (!s->stream) V_WRITE(s->out, at, dz, half);
       sum = V_ADD(sum, dz);
       product = V_FMA(dz, d, product);
     }
@@ -389,16 +432,25 @@ K_INLINE void K(slope_rows)(const slope_pass *s, size_t p, const size_t rows, co
 }
 
 /* out = dz = (in * factor + addition) * act'(z); sum[c] += dz, product[c] += dz * (x - mean). */
-K_INLINE void K(slope_act)(const slope_pass *given, const int half, const int act) {
+K_INLINE void K(slope_all)(const slope_pass *given, const int half, const int in_half, const int factored, const int act) {
   const slope_pass copy = *given, *s = &copy;
+  const size_t ahead = pass_ahead(s->channels, s->x_stride, half);
   size_t p = 0;
-  for (; p + 4 <= s->pixels; p += 4) K(slope_rows)(s, p, 4, half, act);
-  for (; p < s->pixels; p++) K(slope_rows)(s, p, 1, half, act);
+  for (; p + 4 <= s->pixels; p += 4) K(slope_rows)(s, p, ahead, 4, half, in_half, factored, act);
+  for (; p < s->pixels; p++) K(slope_rows)(s, p, ahead, 1, half, in_half, factored, act);
   if (s->stream) V_STREAMED();
 }
 
+K_INLINE void K(slope_half)(const slope_pass *s, const int half, const int act) {
+  if (s->factor) {
+    K(slope_all)(s, half, half, 1, act);
+  } else {
+    half && s->in_half ? K(slope_all)(s, half, half, 0, act) : K(slope_all)(s, half, 0, 0, act);
+  }
+}
+
 static K_TARGET void K(slope)(const slope_pass *s, int act){
-#define K_CALL(a) s->half ? K(slope_act)(s, 1, a) : K(slope_act)(s, 0, a)
+#define K_CALL(a) s->half ? K(slope_half)(s, V_ROUNDS, a) : K(slope_half)(s, 0, a)
     K_EACH_ACT(act, K_CALL)
 #undef K_CALL
 }
@@ -428,33 +480,32 @@ static K_TARGET void K(store)(const store_pass *given) {
   if (s->stream) V_STREAMED();
 }
 
-/* sum[c] += the view of all pixels: what squeeze-excite averages. */
-K_INLINE void K(view_sum_rows)(const read_pass *r, size_t p, const size_t rows, float *sum, const int half, const int act) {
+/* sum[c] += the view of all pixels, which has no factor: what squeeze-excite averages. */
+K_INLINE void K(view_sum_rows)(const read_pass *r, size_t p, size_t ahead, const size_t rows, float *sum, const int half,
+                               const int act) {
   const size_t x = r->first + p * r->x_stride, step = r->x_stride;
   for (size_t c = 0; c < r->channels; c += K_LANES) {
-    V mean = V_ALL(0), scale = mean, beta = mean, factor = mean, total = V_LOAD(sum + c);
-    if (r->mean) mean = V_LOAD(r->mean + c), scale = V_LOAD(r->scale + c), beta = V_LOAD(r->beta + c);
-    if (r->factor) factor = V_LOAD(r->factor + c);
+    V mean = V_LOAD(r->mean + c), scale = V_LOAD(r->scale + c), beta = V_LOAD(r->beta + c), total = V_LOAD(sum + c);
     ROTOI_UNROLL
     for (size_t i = 0; i < rows; i++) {
-      V z = V_READ(r->x, x + i * step + c, half);
-      if (r->mean) z = V_ACT(V_FMA(V_SUB(z, mean), scale, beta), act);
-      if (r->factor) z = V_MUL(z, factor);
-      total = V_ADD(total, z);
+      const size_t at = x + i * step + c;
+      K_PREFETCH(r->x, at + ahead, half);
+      total = V_ADD(total, V_ACT(V_FMA(V_SUB(V_READ(r->x, at, half), mean), scale, beta), act));
     }
     V_STORE(sum + c, total);
   }
 }
 
-K_INLINE void K(view_sum_act)(const read_pass *given, float *sum, const int half, const int act) {
+K_INLINE void K(view_sum_all)(const read_pass *given, float *sum, const int half, const int act) {
   const read_pass copy = *given, *r = &copy;
+  const size_t ahead = pass_ahead(r->channels, r->x_stride, half);
   size_t p = 0;
-  for (; p + 4 <= r->pixels; p += 4) K(view_sum_rows)(r, p, 4, sum, half, act);
-  for (; p < r->pixels; p++) K(view_sum_rows)(r, p, 1, sum, half, act);
+  for (; p + 4 <= r->pixels; p += 4) K(view_sum_rows)(r, p, ahead, 4, sum, half, act);
+  for (; p < r->pixels; p++) K(view_sum_rows)(r, p, ahead, 1, sum, half, act);
 }
 
 static K_TARGET void K(view_sum)(const read_pass *r, int act, float *sum) {
-#define K_CALL(a) r->half ? K(view_sum_act)(r, sum, 1, a) : K(view_sum_act)(r, sum, 0, a)
+#define K_CALL(a) r->half ? K(view_sum_all)(r, sum, V_ROUNDS, a) : K(view_sum_all)(r, sum, 0, a)
   K_EACH_ACT(act, K_CALL)
 #undef K_CALL
 }
@@ -686,6 +737,7 @@ static const training_kernels K(training_kernels) = {K_ROWS,
 #undef K_LANES
 #undef K_ROWS
 #undef K_INLINE
+#undef K_PREFETCH
 #undef K_EACH_ACT
 #undef V
 #undef V_LOAD
@@ -693,6 +745,8 @@ static const training_kernels K(training_kernels) = {K_ROWS,
 #undef V_READ
 #undef V_WRITE
 #undef V_STREAM
+#undef V_ROUNDS
+#undef V_PUT_ROUNDED
 #undef V_STREAMED
 #undef V_ALL
 #undef V_ADD
