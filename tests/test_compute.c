@@ -846,27 +846,39 @@ static double *magnitudes(const double *v, size_t count) {
   return m;
 }
 
-/* What a mixed pointwise layer may add to the error of each array, for operands rounded by a relative 2^-8 each: sums of the
- * products' magnitudes through the same linear functions.  Through a batch norm they grow by the largest slope of an activation,
- * 1.1.  `slope`: the gradient of the result as the layer sees it, `plain`: the view of x without the factor. */
+/* What a mixed layer may add to the error of each array, as sums of the products' magnitudes through the same linear functions.
+ * Operands of a pointwise layer's products are rounded by a relative 2^-8 each.  Where values are bfloat16, or become it, a swish has
+ * a sigmoid that is off by a relative e = 1.4e-4: y = z s by as much, and its slope s + z s (1 - s) by e s |1 + z (1 - 2 s)|, no
+ * more than e (1 + |z|).  Through a batch norm errors grow by the largest slope of an activation, 1.1.  `slope`: the gradient of the
+ * result as the layer sees it, `plain`: the view of x without the factor, `back`: the gradient that norm_slope is given. */
+static const double coarse_sigmoid = 1.5e-4;
+
 static void allow_rounding(const fused_case *f, double *const *want, const double *slope, const double *plain,
-                           double *const *allowed) {
+                           const double *back, double *const *allowed) {
   reference_shape s;
   memcpy(&s, &f->s, sizeof s);
   size_t in = s.n * s.h * s.w, out = s.n * s.oh * s.ow, ics = reference_value_stride(s.ic), ocs = reference_value_stride(s.oc);
-  double *x = magnitudes(want[F_COPY], in * ics), *g = magnitudes(slope, out * ocs),
-         *w = magnitudes(want[F_WEIGHT], s.ic * s.oc);
-  double *sum_out = doubles(out * ocs), *sum_dx = doubles(in * ics), *sum_dw = doubles(s.ic * s.oc);
+  size_t weights = s.kh * s.kw * s.ic * (f->depthwise ? 1 : s.oc);
+  double products = f->depthwise ? 0 : bf16_rounding, sigmoid = f->norm && f->act == ROTO_ACT_SWISH ? coarse_sigmoid : 0;
+  double stored = f->half ? sigmoid : 0, read = products + (f->depthwise ? stored : 1.01 * sigmoid);
+  double *x = magnitudes(want[F_COPY], in * ics), *g = magnitudes(slope, out * ocs), *w = magnitudes(want[F_WEIGHT], weights);
+  double *sum_out = doubles(out * ocs), *sum_dx = doubles(in * ics), *sum_dw = doubles(weights);
   memset(sum_dx, 0, in * ics * sizeof *sum_dx);
-  reference_conv_forward(NULL, &s, x, w, NULL, sum_out);
-  reference_conv_backward_data(NULL, &s, g, w, sum_dx);
-  reference_conv_backward_weights(NULL, &s, x, g, sum_dw, NULL);
-  for (size_t i = 0; i < s.ic * s.oc; i++) allowed[F_DWEIGHT][i] += bf16_rounding * sum_dw[i];
-  for (size_t i = 0; i < out * ocs; i++) allowed[F_OUT][i] += bf16_rounding * sum_out[i];
+  if (f->depthwise) {
+    reference_depthwise_forward(NULL, &s, x, w, NULL, sum_out);
+    reference_depthwise_backward_data(NULL, &s, g, w, sum_dx);
+    reference_depthwise_backward_weights(NULL, &s, x, g, sum_dw, NULL);
+  } else {
+    reference_conv_forward(NULL, &s, x, w, NULL, sum_out);
+    reference_conv_backward_data(NULL, &s, g, w, sum_dx);
+    reference_conv_backward_weights(NULL, &s, x, g, sum_dw, NULL);
+  }
+  for (size_t i = 0; i < weights; i++) allowed[F_DWEIGHT][i] += read * sum_dw[i];
+  for (size_t i = 0; i < out * ocs; i++) allowed[F_OUT][i] += read * sum_out[i];
   for (size_t c = 0; f->after && c < s.oc; c++) { /* mean, variance, scale of the statistics taken of the result */
     double mean = 0, most = 0, variance = want[F_ROWS2][NORM_VARIANCE * ocs + c], gamma = fabs(want[F_GAMMA2][c]);
     for (size_t p = 0; p < out; p++) {
-      double error = bf16_rounding * sum_out[p * ocs + c];
+      double error = read * sum_out[p * ocs + c];
       mean += error / (double)out;
       most = fmax(most, error);
     }
@@ -876,19 +888,28 @@ static void allow_rounding(const fused_case *f, double *const *want, const doubl
     allowed[F_ROWS2][NORM_SCALE * ocs + c] += gamma * (1 / sqrt(fmax(0, variance - spread) + 1e-3) - 1 / sqrt(variance + 1e-3));
   }
   for (size_t i = 0; i < in * ics; i++) {
-    size_t c = i % ics;
-    double error = bf16_rounding * sum_dx[i] * (f->norm && !f->factor ? 1.1 : 1);
+    size_t c = i % ics, image = i / ics / (s.h * s.w) * ics + c;
     if (c >= s.ic) continue;
-    allowed[F_DX][i] += error;
-    if (f->factor) allowed[F_DFACTOR][i / ics / (s.h * s.w) * ics + c] += error * fabs(plain[i]);
-    if (!f->norm || f->factor) continue;
-    double inv_std = 1 / sqrt(want[F_ROWS][NORM_VARIANCE * ics + c] + 1e-3),
-           scale = fabs(want[F_GAMMA][c]) * inv_std / (double)in;
-    double distance = fabs(want[F_X][i] - want[F_ROWS][NORM_MEAN * ics + c]);
-    allowed[F_DBETA][c] += error;
-    allowed[F_DGAMMA][c] += error * distance * inv_std;
-    allowed[F_ROWS][NORM_OFFSET * ics + c] += error * scale;
-    allowed[F_ROWS][NORM_SLOPE * ics + c] += error * distance * inv_std * inv_std * scale;
+    double through = f->norm && !f->factor ? 1.1 : 1, error = products * sum_dx[i] * through, distance = 0, inv_std = 0, flat = 0;
+    if (f->norm) {
+      distance = fabs(want[F_X][i] - want[F_ROWS][NORM_MEAN * ics + c]);
+      inv_std = 1 / sqrt(want[F_ROWS][NORM_VARIANCE * ics + c] + 1e-3);
+      flat = stored * (1 + distance * fabs(want[F_ROWS][NORM_SCALE * ics + c]) + fabs(want[F_BETA][c]));
+    }
+    allowed[F_DX][i] += error + (f->factor ? 0 : flat * sum_dx[i]);
+    allowed[F_COPY][i] += stored * fabs(want[F_COPY][i]);
+    if (f->factor) allowed[F_DFACTOR][image] += (error + stored * sum_dx[i]) * fabs(plain[i]);
+    if (!f->norm) continue;
+    allowed[F_MEANS][image] += stored * fabs(plain[i]) / (double)(s.h * s.w);
+    /* norm_slope comes last and leaves its own gradients and rows */
+    double given = f->factor ? back[i] * want[F_FACTOR][image] + want[F_ADDITION][image] : back[i];
+    double scale = fabs(want[F_GAMMA][c]) * inv_std / (double)in;
+    double back_error = flat * fabs(given);
+    allowed[F_BACK][i] += back_error;
+    allowed[F_DBETA][c] += back_error;
+    allowed[F_DGAMMA][c] += back_error * distance * inv_std;
+    allowed[F_ROWS][NORM_OFFSET * ics + c] += back_error * scale;
+    allowed[F_ROWS][NORM_SLOPE * ics + c] += back_error * distance * inv_std * inv_std * scale;
   }
   free(x), free(g), free(w), free(sum_out), free(sum_dx), free(sum_dw);
 }
@@ -900,7 +921,7 @@ static void compare_fused(compute *const cp[2], const fused_case *f) {
   double *want[F_ARRAYS], *allowed[F_ARRAYS];
   const conv_shape *s = &f->s;
   size_t terms = s->n * s->h * s->w + s->kh * s->kw * (s->ic + s->oc), wrong = 0, different = 0;
-  int mixed = compute_is_mixed(cp[0]) && !f->depthwise;
+  int mixed = compute_is_mixed(cp[0]);
   describe_fused(f, a);
   for (size_t i = 0; i < F_ARRAYS; i++) {
     size_t count = array_count(&a[i]);
@@ -921,7 +942,8 @@ static void compare_fused(compute *const cp[2], const fused_case *f) {
   }
   /* what the layers see, before the forward pass replaces the statistics */
   size_t in = s->n * s->h * s->w, out = s->n * s->oh * s->ow, ics = a[F_X].cs, ocs = a[F_Y].cs;
-  double *slope = doubles(out * ocs), *plain = doubles(in * ics);
+  double *slope = doubles(out * ocs), *plain = doubles(in * ics), *back = doubles(in * ics);
+  memcpy(back, want[F_BACK], in * ics * sizeof *back);
   reference_norm_layer after = {want[F_GAMMA2], want[F_BETA2], 1e-3, 0, want[F_ROWS2], NULL, NULL};
   reference_slope_view seen = {want[F_DZ], want[F_Y], 0, f->after ? &after : NULL};
   reference_slope_copy(NULL, out, s->oc, &seen, 0, slope);
@@ -951,7 +973,7 @@ static void compare_fused(compute *const cp[2], const fused_case *f) {
     double worst = 1 / sqrt(fmax(0, variance - off) + 1e-3) - 1 / sqrt(variance + 1e-3);
     allowed[F_ROWS2][NORM_SCALE * ocs + c] += fabs(want[F_GAMMA2][c]) * worst;
   }
-  if (mixed) allow_rounding(f, want, slope, plain, allowed);
+  if (mixed) allow_rounding(f, want, slope, plain, back, allowed);
   for (size_t i = 0; i < F_ARRAYS; i++) {
     size_t count = array_count(&a[i]);
     for (size_t j = 0; f->half && is_stored_half(i) && j < count; j++)
@@ -981,6 +1003,7 @@ static void compare_fused(compute *const cp[2], const fused_case *f) {
   }
   free(slope);
   free(plain);
+  free(back);
 }
 
 static void check_fused(compute *const cp[2]) {

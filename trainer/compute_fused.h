@@ -595,20 +595,27 @@ static void load_padded(const compute *cp, const value_view *v, const slope_view
   }
 }
 
-/* Group and band such that a band of padded input takes at most `room` floats: as many channels as leave room for four rows
- * of output, because memory is read best in long runs. */
+/* Group and band such that a band of padded input takes at most `room` floats: as many channels as let at most an eighth of the
+ * rows be read for two bands, whose views cost more than reading in short runs, but no fewer than four blocks. */
 static depthwise_norm depthwise_layer(compute *cp, const conv_shape *s, size_t room) {
   depthwise_norm p;
   memset(&p, 0, sizeof p);
   p.cp = cp, p.s = s, p.cs = rotoi_stride(s->ic), p.blocks = p.cs / ROTOI_LANES;
   p.columns = (s->ow - 1) * s->stride + s->kw;
-  size_t row = p.columns * ROTOI_LANES, four_rows = (least(s->oh, 4) - 1) * s->stride + s->kh;
-  p.group = most(1, least(p.blocks, room / (row * four_rows)));
-  p.groups = ceil_div(p.blocks, p.group);
-  p.group = ceil_div(p.blocks, p.groups);
-  size_t rows = room / (row * p.group);
-  p.band = rows > s->kh ? least(s->oh, (rows - s->kh) / s->stride + 1) : 1;
+  size_t bands, shared_rows = s->kh > s->stride ? s->kh - s->stride : 0;
+  do {
+    p.group = ceil_div(p.blocks, ++p.groups);
+    size_t rows = room / (p.columns * ROTOI_LANES * p.group);
+    p.band = rows > s->kh ? least(s->oh, (rows - s->kh) / s->stride + 1) : 1;
+    bands = ceil_div(s->oh, p.band);
+    p.band = ceil_div(s->oh, bands);
+  } while (p.group > 4 && 8 * (bands - 1) * shared_rows > s->h);
   return p;
+}
+
+/* Rounded values leave past the caches only in whole lines, i.e. whole pixels. */
+static int depthwise_streams(const depthwise_norm *p, size_t count, int half) {
+  return (p->groups == 1 || !half) && is_streamed(count, half);
 }
 
 /* Sums over the taps of one row, for 16 channels; the taps' weights are `w`. */
@@ -655,7 +662,7 @@ static void depthwise_norm_forward_task(void *context, size_t task) {
 void depthwise_norm_forward(compute *cp, const conv_shape *s, const value_view *x, const real *weight, real *y, int half,
                             norm_layer *after) {
   depthwise_norm p = depthwise_layer(cp, s, 98304);
-  p.x = x, p.y = y, p.half = half, p.stream = is_streamed(s->n * s->oh * s->ow * p.cs, half), p.statistics = after != NULL;
+  p.x = x, p.y = y, p.half = half, p.stream = depthwise_streams(&p, s->n * s->oh * s->ow * p.cs, half), p.statistics = after != NULL;
   p.weight = padded_weights(cp, s, weight, NULL);
   if (after) p.sums = norm_sums_of(cp, s->n, p.cs);
   pass_for(cp, s->n * p.groups, depthwise_norm_forward_task, &p);
@@ -761,7 +768,7 @@ void depthwise_norm_backward(compute *cp, const conv_shape *s, const value_view 
   depthwise_norm p = depthwise_layer(cp, s, 65536);
   size_t taps = s->kh * s->kw, st = s->stride;
   p.x = x, p.dy = dy, p.sink = sink, p.dweight = dweight;
-  p.stream = sink->dx && !sink->add && is_streamed(s->n * s->h * s->w * p.cs, sink->half);
+  p.stream = sink->dx && !sink->add && depthwise_streams(&p, s->n * s->h * s->w * p.cs, sink->half);
   p.slope_x = -(ptrdiff_t)ceil_div(s->kw - 1, st);
   p.slope_columns = most((s->w - 1 + s->pad_left) / st, s->ow - 1) + ceil_div(s->kw - 1, st) + 1;
   /* above a band's first row the halo, below its last what the input rows left over at the bottom reach */

@@ -10,7 +10,7 @@
  *   V_STREAM(p, i, v, half), V_STREAMED()  the same past the caches, and an end of that before others may read
  *   V, V_LOAD(p) V_STORE(p, v) V_ALL(s) V_ADD V_SUB V_MUL V_MAX V_FMA(a, b, c) = a * b + c
  *   V_ABOVE(a, b, v) V_EQUAL(a, b, v): v in lanes where a > b, a == b, else 0
- *   V_SQRT V_DIV V_ACT(x, act), V_EXPONENT(r) = 2^n for r = n + 1.5 * 2^23
+ *   V_SQRT V_DIV V_ACT(x, act, coarse), coarse where bfloat16 are read or the result, V_EXPONENT(r) = 2^n for r = n + 1.5 * 2^23
  * and this file undefines them.  Functions on `channels` or `count` want a multiple of K_LANES; pixels lie `cs` floats apart.
  * Nothing here is masked, so the driver gives leftovers (and pictures with cs = 4) to the plain C kernels. */
 
@@ -36,7 +36,7 @@ K_INLINE V K(v_exp)(V x) {
 }
 
 /* act'(x); flat at kinks as compute_reference.c says. */
-K_INLINE V K(v_slope)(V x, const int act) {
+K_INLINE V K(v_slope)(V x, const int act, const int coarse) {
   V one = V_ALL(1), s;
   switch (act) {
     case ROTO_ACT_RELU:
@@ -44,10 +44,10 @@ K_INLINE V K(v_slope)(V x, const int act) {
     case ROTO_ACT_RELU6:
       return V_ABOVE(x, V_ALL(0), V_ABOVE(V_ALL(6), x, one));
     case ROTO_ACT_SIGMOID:
-      s = V_ACT(x, ROTO_ACT_SIGMOID);
+      s = V_ACT(x, ROTO_ACT_SIGMOID, coarse);
       return V_MUL(s, V_SUB(one, s));
     case ROTO_ACT_SWISH:
-      s = V_ACT(x, ROTO_ACT_SIGMOID);
+      s = V_ACT(x, ROTO_ACT_SIGMOID, coarse);
       return V_MUL(s, V_FMA(x, V_SUB(one, s), one));
     case ROTO_ACT_HARD_SIGMOID:
       return V_ABOVE(x, V_ALL(-3), V_ABOVE(V_ALL(3), x, V_ALL(1.0f / 6)));
@@ -325,7 +325,7 @@ K_INLINE void K(read_rows)(const read_pass *r, size_t p, size_t ahead, const siz
       const size_t at = x + i * step + c;
       K_PREFETCH(r->x, at + ahead, half);
       z[i] = V_READ(r->x, at, half);
-      if (normed) z[i] = V_ACT(V_FMA(V_SUB(z[i], mean), scale, beta), act);
+      if (normed) z[i] = V_ACT(V_FMA(V_SUB(z[i], mean), scale, beta), act, half || rounded);
       if (factored) z[i] = V_MUL(z[i], factor);
     }
     K(put)(&r->out, p, c, z, rows, rounded);
@@ -420,7 +420,7 @@ K_INLINE void K(slope_rows)(const slope_pass *s, size_t p, size_t ahead, const s
       V d = V_SUB(V_READ(s->x, at, half), mean);
       V dz = V_READ(s->in, in, in_half);
       if (factored) dz = V_FMA(dz, factor, addition);
-      if (act != ROTO_ACT_NONE) dz = V_MUL(dz, K(v_slope)(V_FMA(d, scale, beta), act));
+      if (act != ROTO_ACT_NONE) dz = V_MUL(dz, K(v_slope)(V_FMA(d, scale, beta), act, half));
       if (s->stream) V_STREAM(s->out, at, dz, half);
       if (!s->stream) V_WRITE(s->out, at, dz, half);
       sum = V_ADD(sum, dz);
@@ -490,7 +490,7 @@ K_INLINE void K(view_sum_rows)(const read_pass *r, size_t p, size_t ahead, const
     for (size_t i = 0; i < rows; i++) {
       const size_t at = x + i * step + c;
       K_PREFETCH(r->x, at + ahead, half);
-      total = V_ADD(total, V_ACT(V_FMA(V_SUB(V_READ(r->x, at, half), mean), scale, beta), act));
+      total = V_ADD(total, V_ACT(V_FMA(V_SUB(V_READ(r->x, at, half), mean), scale, beta), act, half));
     }
     V_STORE(sum + c, total);
   }
@@ -524,7 +524,7 @@ static K_TARGET void K(factor)(const float *dy, float *x, const float *factor, s
 /* dx += dy * act'(x) */
 K_INLINE void K(act_slope_act)(const float *x, const float *dy, size_t count, float *dx, const int act) {
   for (size_t i = 0; i < count; i += K_LANES) {
-    V_STORE(dx + i, V_FMA(V_LOAD(dy + i), K(v_slope)(V_LOAD(x + i), act), V_LOAD(dx + i)));
+    V_STORE(dx + i, V_FMA(V_LOAD(dy + i), K(v_slope)(V_LOAD(x + i), act, 0), V_LOAD(dx + i)));
   }
 }
 
@@ -539,7 +539,7 @@ K_INLINE void K(add_act)(const float *a, const float *b, float keep, size_t coun
   V k = V_ALL(keep);
   for (size_t i = 0; i < count; i += K_LANES) {
     V z = V_FMA(V_LOAD(b + i), k, V_LOAD(a + i));
-    V_STORE(y + i, V_ACT(z, act));
+    V_STORE(y + i, V_ACT(z, act, 0));
   }
 }
 
@@ -555,7 +555,7 @@ K_INLINE void K(add_slope_act)(const float *a, const float *b, float keep, const
   V k = V_ALL(keep);
   for (size_t i = 0; i < count; i += K_LANES) {
     V dz = V_LOAD(dy + i);
-    if (act != ROTO_ACT_NONE) dz = V_MUL(dz, K(v_slope)(V_FMA(V_LOAD(b + i), k, V_LOAD(a + i)), act));
+    if (act != ROTO_ACT_NONE) dz = V_MUL(dz, K(v_slope)(V_FMA(V_LOAD(b + i), k, V_LOAD(a + i)), act, 0));
     if (da) V_STORE(da + i, V_ADD(V_LOAD(da + i), dz));
     if (db) V_STORE(db + i, V_FMA(dz, k, V_LOAD(db + i)));
   }
