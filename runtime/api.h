@@ -104,6 +104,7 @@ typedef struct roto_options {
   roto_error *error; /* where to say what was wrong, or NULL */
   roto_precision precision;
   int separate; /* 1: each mean and each scaling is a step of its own, so that a roto_profile sees its value; slower */
+  roto_parallel parallel; /* packs the weights of a large model */
 } roto_options;
 
 /* One step of a running network, as a profile is told of it: a chain of the network's nodes done in one pass over memory.

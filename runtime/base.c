@@ -56,6 +56,14 @@ static inline float rotoi_f32(const unsigned char *p) {
   return value;
 }
 
+/* Whether this machine's numbers lie in memory as those of a file do. */
+static inline int rotoi_is_little(void) {
+  const uint16_t one = 1;
+  unsigned char first;
+  memcpy(&first, &one, 1);
+  return first;
+}
+
 /* Four bytes of memory as they lie there, and the bits of a float; any alignment. */
 static inline int32_t rotoi_word(const unsigned char *p) {
   int32_t word;

@@ -140,6 +140,29 @@ static void rotoi_run_gemm(const rotoi_run *run, const rotoi_part *part) {
   }
 }
 
+/* Rows [row0, row1) of the weights of a product of one pixel; a tap has as many as the input has channels. */
+static void rotoi_run_dense(const rotoi_run *run, const rotoi_part *part) {
+  const rotoi_step *s = run->step;
+  const float *in = rotoi_floats(run->values, s->in[0]), *weights = s->in_file;
+  const size_t stride = weights ? s->oc : s->ocs, apart = s->c > s->cs ? s->c : s->cs; /* c may be a row of the kernel */
+  float *sums = rotoi_floats(run->values, s->partial) + part->row_task * s->ocs;
+  if (!weights) weights = rotoi_floats(run->plan->weights, s->weights);
+  memset(sums, 0, s->ocs * sizeof(float));
+  for (size_t row = part->row0, end; row < part->row1; row = end) {
+    const size_t tap = row / s->c;
+    end = rotoi_min((tap + 1) * s->c, part->row1);
+    run->plan->kernels->dense(in + tap * apart + row % s->c, weights + row * stride, end - row, stride, s->oc, sums);
+  }
+}
+
+/* Its result from the sums of its parts, in order. */
+static void rotoi_finish_dense(const rotoi_plan *plan, const rotoi_step *s, unsigned char *values) {
+  float *partial = rotoi_floats(values, s->partial), *bias = rotoi_floats(plan->weights, s->bias);
+  for (size_t i = 1; i < s->row_tasks; ++i) plan->kernels->add(partial, partial + i * s->ocs, s->ocs, ROTO_ACT_NONE, partial);
+  if (s->in[1] != ROTOI_ABSENT) plan->kernels->add(partial, rotoi_floats(values, s->in[1]), s->ocs, ROTO_ACT_NONE, partial);
+  plan->kernels->add(partial, bias, s->ocs, s->act, rotoi_floats(values, s->out));
+}
+
 static const rotoi_fall *rotoi_step_curve(const rotoi_plan *plan, const rotoi_step *s) {
   return s->curve == ROTOI_ABSENT ? NULL : (const rotoi_fall *)(const void *)(plan->weights + s->curve);
 }
@@ -357,6 +380,9 @@ static void rotoi_run_task(void *context, size_t index) {
         rotoi_run_gemm(run, &part);
       }
       break;
+    case ROTOI_STEP_DENSE:
+      rotoi_run_dense(run, &part);
+      break;
     case ROTOI_STEP_DEPTHWISE:
       rotoi_run_depthwise(run, &part);
       break;
@@ -441,7 +467,8 @@ static void rotoi_finish_mean(const rotoi_plan *plan, const rotoi_step *s, unsig
 /* What a step moves and computes.  Where the planner joined a kernel's columns, or all of it, with the channels of a product,
  * the report takes them apart again. */
 static void rotoi_step_cost(const rotoi_step *s, unsigned char *values_at, roto_step *cost) {
-  static const char *const kinds[] = {"gemm", "depthwise", "pool", "mean", "add", "scale", "concat", "upsample", "points"};
+  static const char *const kinds[] = {"gemm", "gemm",  "depthwise", "pool",     "mean",
+                                      "add",  "scale", "concat",    "upsample", "points"};
   size_t element = rotoi_type_size(s->in_code.type), taps = s->kh * s->kw, weights = 0;
   size_t in = s->h * s->w * s->cs * element, out = s->oh * s->ow * s->ocs * rotoi_type_size(s->out_code.type),
          values = in + out;
@@ -457,12 +484,12 @@ static void rotoi_step_cost(const rotoi_step *s, unsigned char *values_at, roto_
     cost->kernel_w = (uint32_t)kernel_w;
     cost->stride = (uint32_t)s->stride;
   }
-  if (s->kind == ROTOI_STEP_GEMM) {
+  if (s->kind == ROTOI_STEP_GEMM || s->kind == ROTOI_STEP_DENSE) {
     cost->precision = s->in_code.type == ROTOI_U8     ? ROTO_PRECISION_INT8
                       : s->in_code.type == ROTOI_BF16 ? ROTO_PRECISION_BF16
                                                       : ROTO_PRECISION_FP32;
     cost->multiply_adds = (uint64_t)(s->oh * s->ow) * taps * s->c * s->oc;
-    weights = taps * s->c * s->ocs * element + s->ocs * sizeof(float);
+    weights = taps * s->c * (s->in_file ? s->oc : s->ocs) * element + s->ocs * sizeof(float);
     if (s->in[1] != ROTOI_ABSENT) values += second;
     if (s->scale != ROTOI_ABSENT && s->scaled == ROTOI_ABSENT) values += in;
   } else if (s->kind == ROTOI_STEP_DEPTHWISE) {
@@ -491,6 +518,7 @@ static void rotoi_execute(const rotoi_plan *plan, const roto_parallel *parallel,
     if (run.step->scaled != ROTOI_ABSENT) rotoi_scale_weights(plan, run.step, values);
     rotoi_parallel(parallel, run.step->row_tasks * run.step->column_tasks, rotoi_run_task, &run);
     if (run.step->mean != ROTOI_ABSENT) rotoi_finish_mean(plan, run.step, values);
+    if (run.step->kind == ROTOI_STEP_DENSE) rotoi_finish_dense(plan, run.step, values);
     if (profile->clock) {
       roto_step cost;
       rotoi_step_cost(run.step, values, &cost);

@@ -86,6 +86,9 @@ typedef struct rotoi_kernels {
   void (*gemm)(const rotoi_gemm *g);
   void (*depthwise)(const rotoi_depthwise *d);
   void (*pool)(const rotoi_pool *p);
+  /* sums[j] += sum over l < k of x[l] * w[l * stride + j], l in order, for n columns and those up to a multiple of 16, which must be
+   * readable.  It reads each weight once, and so the matrix as it lies; w may be of any alignment */
+  void (*dense)(const float *x, const float *w, size_t k, size_t stride, size_t n, float *sums);
   /* out[c] = scale * sum over pixels of in[p][c], pixels in order; cs floats */
   void (*channel_sum)(const float *in, size_t pixels, size_t cs, float scale, float *out);
   /* out = act(a + b), n floats (multiple of 4); b NULL: the activation alone; out may be a or b */
@@ -161,6 +164,11 @@ typedef struct rotoi_low_kernels {
               rotoi_code out_code); /* n: a multiple of 16 */
   void (*scale)(const void *a, rotoi_code a_code, const float *s, size_t pixels, size_t cs, int act, void *out,
                 rotoi_code out_code);
+  /* Packing: words of `count` rows of float32 weights, `step` bytes apart and of any alignment, times scale[j] (NULL: 1), for n
+   * columns and zeros up to a multiple of 16; for bytes, sums[j] += those of the column (kernels_low.c rounds as pack.c does). */
+  void (*pack)(const unsigned char *row, size_t step, size_t count, size_t n, const float *scale, void *out, int32_t *sums);
+  /* most[j] = max(most[j], |w|) and, where not NULL, sums[j] += |w| over such rows.  NULL for bfloat16. */
+  void (*sizes)(const unsigned char *row, size_t step, size_t count, size_t n, float *most, double *sums);
   /* out = the lower bfloat16 of each of n words times s0, the upper times s1; n a multiple of 16.  NULL for bytes. */
   void (*scale_words)(const void *words, float s0, float s1, size_t n, void *out);
 } rotoi_low_kernels;

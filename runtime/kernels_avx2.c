@@ -283,6 +283,27 @@ static ROTOI_AVX2 void rotoi_pool_avx2(const rotoi_pool *p) {
   }
 }
 
+/* Eight vectors of columns at once, because one sum waits for itself; then pairs. */
+rotoi_inline ROTOI_AVX2 void rotoi_dense_block_avx2(const float *x, const float *w, size_t k, size_t stride, float *sums,
+                                                    const size_t nv) {
+  __m256 acc[8];
+  ROTOI_UNROLL
+  for (size_t v = 0; v < nv; ++v) acc[v] = _mm256_loadu_ps(sums + 8 * v);
+  for (size_t l = 0; l < k; ++l, w += stride) {
+    const __m256 value = _mm256_set1_ps(x[l]);
+    ROTOI_UNROLL
+    for (size_t v = 0; v < nv; ++v) acc[v] = _mm256_fmadd_ps(value, _mm256_loadu_ps(w + 8 * v), acc[v]);
+  }
+  ROTOI_UNROLL
+  for (size_t v = 0; v < nv; ++v) _mm256_storeu_ps(sums + 8 * v, acc[v]);
+}
+
+static ROTOI_AVX2 void rotoi_dense_avx2(const float *x, const float *w, size_t k, size_t stride, size_t n, float *sums) {
+  size_t j = 0;
+  for (; j + 48 < n; j += 64) rotoi_dense_block_avx2(x, w + j, k, stride, sums + j, 8);
+  for (; j < n; j += 16) rotoi_dense_block_avx2(x, w + j, k, stride, sums + j, 2);
+}
+
 /* `tile` vectors of channels at once, because one sum waits for itself. */
 rotoi_inline ROTOI_AVX2 void rotoi_channel_sum_tile_avx2(const float *in, size_t pixels, size_t cs, float scale, float *out,
                                                          const size_t tile) {
@@ -339,9 +360,16 @@ static ROTOI_AVX2 void rotoi_scale_avx2(const float *a, const float *s, size_t p
 #undef ROTOI_CALL
 }
 
-static const rotoi_kernels rotoi_kernels_avx2 = {
-    ROTO_ISA_AVX2,   6, 16, rotoi_gemm_6x16_avx2, rotoi_depthwise_avx2, rotoi_pool_avx2, rotoi_channel_sum_avx2, rotoi_add_avx2,
-    rotoi_scale_avx2};
+static const rotoi_kernels rotoi_kernels_avx2 = {ROTO_ISA_AVX2,
+                                                 6,
+                                                 16,
+                                                 rotoi_gemm_6x16_avx2,
+                                                 rotoi_depthwise_avx2,
+                                                 rotoi_pool_avx2,
+                                                 rotoi_dense_avx2,
+                                                 rotoi_channel_sum_avx2,
+                                                 rotoi_add_avx2,
+                                                 rotoi_scale_avx2};
 
 #endif
 #endif

@@ -241,6 +241,52 @@ static ROTOI_AVX512 void rotoi_gemm_14x32_avx512(const rotoi_gemm *g) {
 #undef ROTOI_TILE
 }
 
+/* nv vectors of columns, four or fewer: their sums stay in registers. */
+rotoi_inline ROTOI_AVX512 void rotoi_dense_narrow_avx512(const float *x, const float *w, size_t k, size_t stride, float *sums,
+                                                         const size_t nv) {
+  __m512 acc[4];
+  ROTOI_UNROLL
+  for (size_t v = 0; v < nv; ++v) acc[v] = _mm512_loadu_ps(sums + 16 * v);
+  for (size_t l = 0; l < k; ++l, w += stride) {
+    const __m512 value = _mm512_set1_ps(x[l]);
+    ROTOI_UNROLL
+    for (size_t v = 0; v < nv; ++v) {
+      _mm_prefetch((const void *)((uintptr_t)w + ROTOI_AHEAD + 64 * v), _MM_HINT_T0);
+      acc[v] = _mm512_fmadd_ps(value, _mm512_loadu_ps(w + 16 * v), acc[v]);
+    }
+  }
+  ROTOI_UNROLL
+  for (size_t v = 0; v < nv; ++v) _mm512_storeu_ps(sums + 16 * v, acc[v]);
+}
+
+/* Many columns: four rows at a time, so that memory is read in long runs. */
+static ROTOI_AVX512 void rotoi_dense_avx512(const float *x, const float *w, size_t k, size_t stride, size_t n, float *sums) {
+  switch ((n + 15) / 16) {
+    case 1:
+      rotoi_dense_narrow_avx512(x, w, k, stride, sums, 1);
+      return;
+    case 2:
+      rotoi_dense_narrow_avx512(x, w, k, stride, sums, 2);
+      return;
+    case 3:
+      rotoi_dense_narrow_avx512(x, w, k, stride, sums, 3);
+      return;
+    case 4:
+      rotoi_dense_narrow_avx512(x, w, k, stride, sums, 4);
+      return;
+  }
+  for (size_t l = 0; l < k; l += 4) {
+    const size_t rows = k - l < 4 ? k - l : 4;
+    const float *row = w + l * stride;
+    for (size_t j = 0; j < n; j += 16) {
+      __m512 sum = _mm512_loadu_ps(sums + j);
+      for (size_t i = 0; i < rows; ++i)
+        sum = _mm512_fmadd_ps(_mm512_set1_ps(x[l + i]), _mm512_loadu_ps(row + i * stride + j), sum);
+      _mm512_storeu_ps(sums + j, sum);
+    }
+  }
+}
+
 /* Sixteen elements of a stored value as floats; of bytes as the numbers they are. */
 rotoi_inline ROTOI_AVX512 __m512 rotoi_load_avx512(const void *p, size_t i, const rotoi_type type) {
   const unsigned char *at = (const unsigned char *)p;
@@ -468,6 +514,7 @@ static const rotoi_kernels rotoi_kernels_avx512 = {ROTO_ISA_AVX512,
                                                    rotoi_gemm_14x32_avx512,
                                                    rotoi_depthwise_avx512,
                                                    rotoi_pool_avx512,
+                                                   rotoi_dense_avx512,
                                                    rotoi_channel_sum_avx512,
                                                    rotoi_add_avx512,
                                                    rotoi_scale_avx512};

@@ -939,19 +939,80 @@ static ROTOI_AVX512 void rotoi_scale_words(const void *words, float s0, float s1
   }
 }
 
-static const rotoi_low_kernels rotoi_kernels_bf16 = {
-    ROTOI_BF16,          ROTOI_LOW_MR,          ROTOI_LOW_NR,  rotoi_gemm_14x32_bf16, rotoi_depthwise_bf16,
-    rotoi_low_pool_each, rotoi_channel_sum_low, rotoi_add_low, rotoi_scale_low,       rotoi_scale_words};
-static const rotoi_low_kernels rotoi_kernels_u8 = {ROTOI_U8,
-                                                   ROTOI_LOW_MR,
-                                                   ROTOI_LOW_NR,
-                                                   rotoi_gemm_14x32_u8,
-                                                   rotoi_depthwise_u8,
-                                                   rotoi_low_pool_each,
-                                                   rotoi_channel_sum_low,
-                                                   rotoi_add_low,
-                                                   rotoi_scale_low,
-                                                   NULL};
+/* ---- packing: bound by memory, so the vectors need not be full ---- */
+
+rotoi_inline ROTOI_AVX512 __mmask16 rotoi_first_lanes(size_t n) {
+  return (__mmask16)(n < ROTOI_LANES ? (1u << n) - 1 : 0xffff);
+}
+
+static ROTOI_AVX512 void rotoi_pack_bf16(const unsigned char *row, size_t step, size_t count, size_t n, const float *scale,
+                                         void *out, int32_t *sums) {
+  const __m512i upper = _mm512_set1_epi32((int)0xffff0000u), half = _mm512_set1_epi32(0x8000);
+  (void)sums;
+  for (size_t c = 0; c < n; c += ROTOI_LANES) {
+    const __mmask16 lanes = rotoi_first_lanes(n - c);
+    const __m512 factor = scale ? _mm512_maskz_loadu_ps(lanes, scale + c) : _mm512_set1_ps(1);
+    const __m512 a = _mm512_mul_ps(_mm512_maskz_loadu_ps(lanes, row + 4 * c), factor);
+    const __m512 b = _mm512_mul_ps(_mm512_maskz_loadu_ps(count > 1 ? lanes : 0, row + (count > 1 ? step : 0) + 4 * c), factor);
+    const __m512i low = _mm512_maskz_srli_epi32(0xffff, _mm512_add_epi32(_mm512_castps_si512(a), half), 16);
+    const __m512i high = _mm512_and_si512(_mm512_add_epi32(_mm512_castps_si512(b), half), upper);
+    _mm512_storeu_si512((unsigned char *)out + 4 * c, _mm512_or_si512(low, high));
+  }
+}
+
+static ROTOI_AVX512 void rotoi_pack_u8(const unsigned char *row, size_t step, size_t count, size_t n, const float *scale,
+                                       void *out, int32_t *sums) {
+  for (size_t c = 0; c < n; c += ROTOI_LANES) {
+    const __mmask16 lanes = rotoi_first_lanes(n - c);
+    const __m512 factor = scale ? _mm512_maskz_loadu_ps(lanes, scale + c) : _mm512_set1_ps(1);
+    __m512i word = _mm512_setzero_si512(), sum = _mm512_maskz_loadu_epi32(lanes, sums + c);
+    for (size_t i = 0; i < count; ++i) {
+      const __m512 w = _mm512_mul_ps(_mm512_maskz_loadu_ps(lanes, row + i * step + 4 * c), factor);
+      const __m512i q = _mm512_maskz_cvtps_epi32(0xffff, w), byte = _mm512_and_si512(q, _mm512_set1_epi32(0xff));
+      word = _mm512_or_si512(word, _mm512_sll_epi32(byte, _mm_cvtsi32_si128((int)(8 * i))));
+      sum = _mm512_add_epi32(sum, q);
+    }
+    _mm512_mask_storeu_epi32(sums + c, lanes, sum);
+    _mm512_storeu_si512((unsigned char *)out + 4 * c, word);
+  }
+}
+
+rotoi_inline ROTOI_AVX512 void rotoi_add_doubles(double *to, __mmask8 lanes, __m256 x) {
+  _mm512_mask_storeu_pd(to, lanes, _mm512_add_pd(_mm512_maskz_cvtps_pd(0xff, x), _mm512_maskz_loadu_pd(lanes, to)));
+}
+
+static ROTOI_AVX512 void rotoi_sizes_low(const unsigned char *row, size_t step, size_t count, size_t n, float *most,
+                                         double *sums) {
+  const __m512i size = _mm512_set1_epi32(0x7fffffff);
+  for (size_t i = 0; i < count; ++i, row += step) {
+    for (size_t c = 0; c < n; c += ROTOI_LANES) {
+      const __mmask16 lanes = rotoi_first_lanes(n - c);
+      const __m512i bits = _mm512_castps_si512(_mm512_maskz_loadu_ps(lanes, row + 4 * c));
+      const __m512 w = _mm512_castsi512_ps(_mm512_and_si512(bits, size));
+      _mm512_mask_storeu_ps(most + c, lanes, rotoi_max_avx512(w, _mm512_maskz_loadu_ps(lanes, most + c)));
+      if (!sums) continue;
+      rotoi_add_doubles(sums + c, (__mmask8)lanes, _mm512_maskz_extractf32x8_ps(0xff, w, 0));
+      rotoi_add_doubles(sums + c + 8, (__mmask8)(lanes >> 8), _mm512_maskz_extractf32x8_ps(0xff, w, 1));
+    }
+  }
+}
+
+static const rotoi_low_kernels rotoi_kernels_bf16 = {ROTOI_BF16,
+                                                     ROTOI_LOW_MR,
+                                                     ROTOI_LOW_NR,
+                                                     rotoi_gemm_14x32_bf16,
+                                                     rotoi_depthwise_bf16,
+                                                     rotoi_low_pool_each,
+                                                     rotoi_channel_sum_low,
+                                                     rotoi_add_low,
+                                                     rotoi_scale_low,
+                                                     rotoi_pack_bf16,
+                                                     NULL,
+                                                     rotoi_scale_words};
+static const rotoi_low_kernels rotoi_kernels_u8 = {
+    ROTOI_U8,           ROTOI_LOW_MR,        ROTOI_LOW_NR,          rotoi_gemm_14x32_u8,
+    rotoi_depthwise_u8, rotoi_low_pool_each, rotoi_channel_sum_low, rotoi_add_low,
+    rotoi_scale_low,    rotoi_pack_u8,       rotoi_sizes_low,       NULL};
 
 #endif
 #endif

@@ -242,6 +242,12 @@ static void rotoi_pool_scalar(const rotoi_pool *p) {
   }
 }
 
+static void rotoi_dense_scalar(const float *x, const float *w, size_t k, size_t stride, size_t n, float *sums) {
+  for (size_t l = 0; l < k; ++l, w += stride) {
+    for (size_t j = 0; j < n; ++j) sums[j] += x[l] * w[j];
+  }
+}
+
 static void rotoi_channel_sum_scalar(const float *in, size_t pixels, size_t cs, float scale, float *out) {
   for (size_t c = 0; c < cs; ++c) out[c] = 0;
   for (size_t p = 0; p < pixels; ++p) {
@@ -266,6 +272,7 @@ static const rotoi_kernels rotoi_kernels_scalar = {ROTO_ISA_SCALAR,
                                                    rotoi_gemm_4x16_scalar,
                                                    rotoi_depthwise_scalar,
                                                    rotoi_pool_scalar,
+                                                   rotoi_dense_scalar,
                                                    rotoi_channel_sum_scalar,
                                                    rotoi_add_scalar,
                                                    rotoi_scale_scalar};

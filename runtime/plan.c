@@ -12,6 +12,10 @@
  * Each value that exists in memory gets a place in the workspace for the steps between its making and its last reading; an
  * element-wise result takes the place of an operand that dies there.  The largest values choose first.
  *
+ * Weights are packed when a model is opened, but those of a product of one pixel in float32: it meets each of them once and reads
+ * them where they lie in the file, as long as no batch norm scales them.  (Products of the 49 pixels of a last stage can do that, too;
+ * rows far apart in small pages cost them 15 to 20 % of their time, more than packing saves a program that stays.)
+ *
  * Every step is cut into tasks here, by its shape alone: the same cut for any number of threads, hence the same bits.
  *
  * In low precision every value is stored low (bfloat16 or bytes) but those that something reads as floats: the output, the
@@ -33,6 +37,7 @@
 
 typedef enum rotoi_step_kind {
   ROTOI_STEP_GEMM,
+  ROTOI_STEP_DENSE, /* a product of one pixel */
   ROTOI_STEP_DEPTHWISE,
   ROTOI_STEP_POOL,
   ROTOI_STEP_MEAN,
@@ -46,8 +51,9 @@ typedef enum rotoi_step_kind {
 #define ROTOI_ABSENT ((size_t)-1)
 
 enum {
-  ROTOI_POINTERS = 1024,     /* row pointers on the stack of a task: 8 KB */
-  ROTOI_PLAN_L2 = 256 * 1024 /* floats of one operand of a product that stay in the second-level cache */
+  ROTOI_POINTERS = 1024,      /* row pointers on the stack of a task: 8 KB */
+  ROTOI_PLAN_L2 = 256 * 1024, /* floats of one operand of a product that stay in the second-level cache */
+  ROTOI_PLAN_ALONE = 1 << 20  /* bytes of weights that are packed sooner than threads start */
 };
 
 /* Places are in bytes: of values in the workspace, of weights and bias in the plan's block; ROTOI_ABSENT where unused.  Strides
@@ -62,12 +68,14 @@ typedef struct rotoi_step {
   size_t in[ROTO_MAX_INPUTS]; /* CONCAT: all; else the first operand, then the second (GEMM: the residual) */
   size_t scale;               /* GEMM: factors of the input's channels; the input is overwritten with the product */
   size_t scaled;              /* GEMM: where the weights times these factors go, the input staying as it is; or absent */
-  size_t out, mean, partial;  /* DEPTHWISE: mean over the result and, for it, the sums of each band of rows */
-  size_t h, w, c, cs;         /* of in[0]; c is what the sums run over, cs the step from pixel to pixel */
-  size_t oh, ow, oc, ocs;     /* of out */
+  size_t out, mean,
+      partial;            /* DEPTHWISE: mean over the result and, for it, the sums of each band of rows; DENSE: of its rows */
+  size_t h, w, c, cs;     /* of in[0]; c is what the sums run over, cs the step from pixel to pixel */
+  size_t oh, ow, oc, ocs; /* of out */
   size_t part_c[ROTO_MAX_INPUTS], part_cs[ROTO_MAX_INPUTS]; /* CONCAT: of each input */
   size_t kh, kw, stride, pad_top, pad_left;
   size_t weights, bias;
+  const float *in_file;     /* DENSE: the weights where they lie in the file, tight; NULL: at `weights` */
   size_t factor;            /* GEMM of bytes: what a sum of products stands for, a column */
   size_t outside;           /* a pixel outside the picture; DEPTHWISE on words: a row of them */
   int dots;                 /* DEPTHWISE: the weights are words */
@@ -75,7 +83,7 @@ typedef struct rotoi_step {
   int max;                  /* POOL */
   size_t points, per_point; /* POINTS */
   /* What tasks share out: rows (GEMM: tiles of mr pixels; DEPTHWISE, POOL, CONCAT, UPSAMPLE: rows of the result; ADD, SCALE:
-   * pixels; POINTS: 16 points) and columns (GEMM: panels; DEPTHWISE: 16 channels; else 1), and into how many parts. */
+   * pixels; DENSE: rows of weights; POINTS: 16 points) and columns (GEMM: panels; DEPTHWISE: 16 channels; else 1), and into how many parts. */
   size_t rows, columns, row_tasks, column_tasks;
   size_t block; /* GEMM: tiles that meet a panel one after the other */
 } rotoi_step;
@@ -116,10 +124,11 @@ typedef struct rotoi_planner {
   rotoi_plan *plan;
   rotoi_value *values;
   size_t value_count, node_count;
-  int separate;              /* means and scalings are steps of their own */
-  float *scale, *byte_scale; /* of the node in hand: folded factors; what takes weights to bytes */
-  size_t *order;
+  int separate;           /* means and scalings are steps of their own */
+  unsigned char *scratch; /* of each step: see rotoi_plan_fill */
+  size_t *order;          /* of values, by place; then where the scratch of each step starts */
   const roto_allocator *allocator;
+  const roto_parallel *parallel; /* packs the weights */
 } rotoi_planner;
 
 /* The floats at a place of a block. */
@@ -348,6 +357,32 @@ static roto_status rotoi_plan_codes(rotoi_planner *p) {
   return ROTO_OK;
 }
 
+/* The weights of a product where the file has them, if kernels can read them there: no batch norm scales them, they lie as this
+ * machine's floats do, and whole vectors past the end of the last row are in the file, too (its self-test follows). */
+static const float *rotoi_plan_in_file(const rotoi_planner *p, const rotoi_value *head) {
+  const rotoi_file *file = p->file;
+  uint64_t count;
+  const unsigned char *weights = rotoi_tensor(file, head->node.tensors[0], &count);
+  const unsigned char *end = file->test_pixels + (size_t)file->input_width * file->input_height * file->input_channels;
+  if (p->plan->low || !rotoi_is_little() || (uintptr_t)weights % sizeof(float)) return NULL;
+  if ((size_t)(end - weights) < (size_t)count * sizeof(float) + ROTOI_LINE) return NULL;
+  for (const rotoi_value *v = head; v->next != ROTO_NONE; v = p->values + v->next)
+    if (p->values[v->next].node.op == ROTO_OP_BATCHNORM) return NULL;
+  return (const float *)(const void *)weights;
+}
+
+/* A product of one pixel on floats, whose taps are all pixels of the input, in order: the rows of its weights are what tasks share. */
+static int rotoi_plan_dense(rotoi_planner *p, rotoi_step *s, const rotoi_value *head) {
+  size_t rows = s->kh * s->kw * s->c, count;
+  s->kind = ROTOI_STEP_DENSE;
+  rotoi_plan_tasks(s, rows, 1, (double)rows * (double)s->ocs);
+  s->partial = p->value_count;
+  p->values[p->value_count++].size = s->row_tasks * s->ocs * sizeof(float);
+  s->in_file = rotoi_plan_in_file(p, head);
+  if (!s->in_file && (!rotoi_mul(rows, s->ocs, &count) || !rotoi_plan_weights(p, count, sizeof(float), &s->weights))) return 0;
+  return rotoi_plan_weights(p, s->ocs, sizeof(float), &s->bias);
+}
+
 static int rotoi_plan_gemm(rotoi_planner *p, rotoi_step *s, const rotoi_value *head, int from_input) {
   const rotoi_node *node = &head->node;
   const rotoi_plan *plan = p->plan;
@@ -362,6 +397,7 @@ static int rotoi_plan_gemm(rotoi_planner *p, rotoi_step *s, const rotoi_value *h
     s->h = plan->padded_h, s->w = plan->padded_w;
     s->pad_top = s->pad_left = 0;
   }
+  const int dense = s->oh * s->ow == 1 && s->kh == s->h && s->kw == s->w && !s->pad_top && !s->pad_left;
   /* Where no row of the kernel can leave the picture and pixels stand close, a row is one run of kw * c floats. */
   if (s->cs == s->c && ((from_input && plan->padded_h) || node->op == ROTO_OP_DENSE)) {
     s->c *= s->kw;
@@ -377,6 +413,7 @@ static int rotoi_plan_gemm(rotoi_planner *p, rotoi_step *s, const rotoi_value *h
   }
   if (head->residual != ROTO_NONE) s->in[1] = head->residual;
   s->low = s->in_code.type != ROTOI_F32;
+  if (dense && !s->low) return rotoi_plan_dense(p, s, head);
   size_t rows, count, pixels = s->oh * s->ow, mr = plan->kernels->mr;
   /* Rows of words in low precision: what counts below is the bytes of operands. */
   if (!rotoi_mul(s->kh * s->kw, s->low ? rotoi_words(s->c, s->in_code.type) : s->c, &rows)) return 0;
@@ -510,7 +547,7 @@ static roto_status rotoi_plan_step(rotoi_planner *p, uint32_t end) {
   if (s->in[1] != ROTOI_ABSENT) s->second_code = p->values[s->in[1]].code;
   if (s->factor != ROTOI_ABSENT && s->out_code.type == ROTOI_U8 && rotoi_has_curve(s->act) && rotoi_has_byte_tables())
     fits &= rotoi_plan_weights(p, 1, sizeof(rotoi_fall), &s->curve);
-  if (s->weights == ROTOI_ABSENT)
+  if (s->bias == ROTOI_ABSENT)
     s->low = s->in_code.type != ROTOI_F32 || s->second_code.type != ROTOI_F32 || s->out_code.type != ROTOI_F32;
   return fits ? ROTO_OK : ROTO_ERR_LIMIT;
 }
@@ -650,61 +687,65 @@ static void rotoi_fold(const rotoi_planner *p, const rotoi_value *head, size_t c
   }
 }
 
-/* Fold and pack the weights of one step. */
-static void rotoi_plan_fill(const rotoi_planner *p, const rotoi_step *s) {
+/* Fold and pack the weights of a step, a task: the last first, which are the largest.  Its scratch: folded factors, what takes weights
+ * to bytes, and sums of bytes, of each column. */
+static void rotoi_plan_fill(void *context, size_t index) {
+  const rotoi_planner *p = (const rotoi_planner *)context;
+  const rotoi_plan *plan = p->plan;
+  const size_t number = plan->step_count - 1 - index;
+  const rotoi_step *s = plan->steps + number;
+  if (s->bias == ROTOI_ABSENT) return;
   const rotoi_value *head = p->values + s->node;
-  float *bias = rotoi_floats(p->plan->weights, s->bias), *weights = rotoi_floats(p->plan->weights, s->weights);
-  if (s->curve != ROTOI_ABSENT) rotoi_make_curve(s->act, s->out_code, (rotoi_fall *)(void *)(p->plan->weights + s->curve));
-  memset(bias, 0, s->ocs * sizeof(float));
+  const size_t room = s->ocs * sizeof(float);
+  float *const scale = rotoi_floats(p->scratch, p->order[number]), *const byte_scale = scale + s->ocs;
+  int32_t *const sums = (int32_t *)(void *)(byte_scale + s->ocs);
+  float *bias = rotoi_floats(plan->weights, s->bias), *factor = NULL;
+  if (s->curve != ROTOI_ABSENT) rotoi_make_curve(s->act, s->out_code, (rotoi_fall *)(void *)(plan->weights + s->curve));
+  memset(bias, 0, room);
   for (size_t c = 0; c < s->oc; ++c) {
-    double scale, shift;
-    rotoi_fold(p, head, c, &scale, &shift);
-    p->scale[c] = (float)scale;
+    double folded, shift;
+    rotoi_fold(p, head, c, &folded, &shift);
+    scale[c] = (float)folded;
     bias[c] = (float)shift;
   }
+  if (s->outside)
+    memset(plan->weights + s->outside, s->in_code.type == ROTOI_U8 ? (int)s->read_code.zero : 0,
+           (s->dots ? s->w : 1) * s->cs * rotoi_type_size(s->in_code.type));
+  if (s->in_file) return;
   rotoi_pack pack;
   memset(&pack, 0, sizeof pack);
   if (head->node.op != ROTO_OP_BATCHNORM) pack.weights = rotoi_tensor(p->file, head->node.tensors[0], NULL);
   pack.taps = s->kh * s->kw;
-  pack.k = s->kind == ROTOI_STEP_GEMM ? s->c : 1;
+  pack.k = s->kind == ROTOI_STEP_DEPTHWISE ? 1 : s->c;
   pack.columns = pack.row_stride = s->oc;
   pack.col_stride = 1;
-  pack.scale = p->scale;
-  pack.nr = s->low ? p->plan->low->nr : p->plan->kernels->nr;
+  pack.scale = scale;
+  pack.nr = s->kind != ROTOI_STEP_GEMM ? s->ocs : s->low ? plan->low->nr : plan->kernels->nr;
+  unsigned char *words = plan->weights + s->weights;
   if (s->factor != ROTOI_ABSENT) {
     /* real = scale * sum of input * weight; the input is code.scale * (byte - code.zero), the weight byte / byte_scale. */
-    float *factor = rotoi_floats(p->plan->weights, s->factor);
-    rotoi_byte_scales(&pack, p->byte_scale);
-    memset(factor, 0, s->ocs * sizeof(float));
-    for (size_t c = 0; c < s->oc; ++c) factor[c] = s->read_code.scale * p->scale[c] / p->byte_scale[c];
-    pack.scale = p->byte_scale;
+    factor = rotoi_floats(plan->weights, s->factor);
+    rotoi_byte_scales(plan->low, &pack, byte_scale);
+    memset(factor, 0, room);
+    memset(sums, 0, room);
+    for (size_t c = 0; c < s->oc; ++c) factor[c] = s->read_code.scale * scale[c] / byte_scale[c];
+    pack.scale = byte_scale;
   }
-  unsigned char *words = p->plan->weights + s->weights;
-  if (s->outside)
-    memset(p->plan->weights + s->outside, s->in_code.type == ROTOI_U8 ? (int)s->read_code.zero : 0,
-           (s->dots ? s->w : 1) * s->cs * rotoi_type_size(s->in_code.type));
   if (s->dots) {
-    rotoi_pack_columns(&pack, s->in_code.type, s->kw, s->cs, words);
-    pack.nr = s->cs; /* how far apart words of a column are */
-  } else if (s->kind == ROTOI_STEP_DEPTHWISE) {
-    memset(weights, 0, pack.taps * s->cs * sizeof(float));
-    for (size_t t = 0; t < pack.taps; ++t) {
-      for (size_t c = 0; c < s->oc; ++c)
-        weights[t * s->cs + c] = s->in_code.scale * p->scale[c] *
-                                 (pack.weights ? rotoi_f32((const unsigned char *)pack.weights + (t * s->oc + c) * 4) : 1.0f);
-    }
-  } else if (!s->low) {
-    rotoi_pack_panels(&pack, weights);
+    rotoi_pack_columns(plan->low, &pack, s->kw, words, sums);
+  } else if (s->kind == ROTOI_STEP_GEMM && s->low) {
+    rotoi_pack_words(plan->low, &pack, words, sums);
   } else {
-    for (size_t panel = 0; panel < s->columns; ++panel) rotoi_pack_words(&pack, s->in_code.type, panel, words);
+    for (size_t c = 0; s->low && c < s->oc; ++c) scale[c] *= s->in_code.scale;
+    if (pack.weights) {
+      rotoi_pack_panels(&pack, rotoi_floats(plan->weights, s->weights));
+    } else { /* a batch norm: no more than its factors */
+      memset(words, 0, room);
+      memcpy(words, scale, s->oc * sizeof(float));
+    }
   }
-  if (s->factor == ROTOI_ABSENT) return;
-  const float *factor = rotoi_floats(p->plan->weights, s->factor);
-  if (s->dots) pack.taps = s->kw, pack.k = s->kh;
-  for (size_t c = 0; c < s->oc; ++c) {
-    const double sum = (double)rotoi_byte_sum(&pack, c, words);
-    bias[c] = (float)((double)bias[c] - (double)factor[c] * (double)s->read_code.zero * sum);
-  }
+  for (size_t c = 0; factor && c < s->oc; ++c)
+    bias[c] = (float)((double)bias[c] - (double)factor[c] * (double)s->read_code.zero * (double)sums[c]);
 }
 
 static void rotoi_plan_free(rotoi_plan *plan, const roto_allocator *allocator) {
@@ -715,7 +756,7 @@ static void rotoi_plan_free(rotoi_plan *plan, const roto_allocator *allocator) {
 
 static roto_status rotoi_plan_build(rotoi_planner *p) {
   rotoi_plan *plan = p->plan;
-  size_t zeros = 0, most_channels = 0, place;
+  size_t zeros = 0, scratch = 0, place;
   rotoi_plan_nodes(p);
   for (uint32_t i = 1; i < p->node_count; ++i) {
     if (p->values[i].node.op == ROTO_OP_SCALE && !p->separate) rotoi_plan_scale(p, i);
@@ -727,7 +768,6 @@ static roto_status rotoi_plan_build(rotoi_planner *p) {
   for (uint32_t i = 1; i < p->node_count; ++i) {
     const rotoi_value *v = p->values + i;
     if (v->cs > zeros) zeros = v->cs;
-    if (v->node.c > most_channels) most_channels = v->node.c;
   }
   plan->picture = p->value_count;
   p->values[p->value_count].cs = plan->input_c;
@@ -741,30 +781,37 @@ static roto_status rotoi_plan_build(rotoi_planner *p) {
   if (!rotoi_plan_memory(p)) return ROTO_ERR_LIMIT;
 
   plan->weights = (unsigned char *)rotoi_alloc(p->allocator, plan->weight_size);
-  p->scale = (float *)rotoi_alloc(p->allocator, most_channels * sizeof(float));
-  p->byte_scale = (float *)rotoi_alloc(p->allocator, most_channels * sizeof(float));
-  if (!plan->weights || !p->scale || !p->byte_scale) return ROTO_ERR_MEMORY;
-  memset(plan->weights, 0, zeros * sizeof(float)); /* the rest is written whole: zeros before would be another pass over it */
   for (size_t i = 0; i < plan->step_count; ++i) {
-    if (plan->steps[i].weights != ROTOI_ABSENT) rotoi_plan_fill(p, plan->steps + i);
+    p->order[i] = scratch;
+    if (plan->steps[i].bias != ROTOI_ABSENT) scratch += 3 * plan->steps[i].ocs * sizeof(float); /* less than the weight block */
+  }
+  p->scratch = (unsigned char *)rotoi_alloc(p->allocator, scratch);
+  if (!plan->weights || !p->scratch) return ROTO_ERR_MEMORY;
+  memset(plan->weights, 0, zeros * sizeof(float)); /* the rest is written whole: zeros before would be another pass over it */
+  if (plan->weight_size > ROTOI_PLAN_ALONE) {
+    rotoi_parallel(p->parallel, plan->step_count, rotoi_plan_fill, p);
+  } else {
+    for (size_t i = 0; i < plan->step_count; ++i) rotoi_plan_fill(p, i);
   }
   return ROTO_OK;
 }
 
-/* Plan a validated file for a kernel table, and for low precision if `low` is not NULL (bytes need a file with ranges).  On failure `plan` is empty.  The plan does not refer to the file. */
+/* Plan a validated file for a kernel table, and for low precision if `low` is not NULL (bytes need a file with ranges).  On failure `plan` is empty.  The plan may read weights in the file. */
 static roto_status rotoi_plan_create(const rotoi_file *file, const rotoi_kernels *kernels, const rotoi_low_kernels *low,
-                                     int separate, const roto_allocator *allocator, rotoi_plan *plan) {
+                                     const roto_options *options, rotoi_plan *plan) {
   rotoi_planner p;
   size_t nodes = file->node_count, values = 2 * nodes + 1; /* at most one value of sums a node, and the picture */
+  const roto_allocator *allocator = &options->allocator;
   roto_status status = ROTO_ERR_MEMORY;
   memset(plan, 0, sizeof *plan);
   memset(&p, 0, sizeof p);
   plan->kernels = kernels;
   plan->low = low;
-  p.separate = separate;
+  p.separate = options->separate;
   p.file = file;
   p.plan = plan;
   p.allocator = allocator;
+  p.parallel = &options->parallel;
   p.node_count = p.value_count = nodes;
   plan->steps = (rotoi_step *)rotoi_alloc(allocator, nodes * sizeof(rotoi_step));
   p.values = (rotoi_value *)rotoi_alloc(allocator, values * sizeof(rotoi_value));
@@ -773,8 +820,7 @@ static roto_status rotoi_plan_create(const rotoi_file *file, const rotoi_kernels
     memset(p.values, 0, values * sizeof(rotoi_value));
     status = rotoi_plan_build(&p);
   }
-  rotoi_free(allocator, p.scale);
-  rotoi_free(allocator, p.byte_scale);
+  rotoi_free(allocator, p.scratch);
   rotoi_free(allocator, p.order);
   rotoi_free(allocator, p.values);
   if (status) rotoi_plan_free(plan, allocator);

@@ -105,8 +105,7 @@ static roto_status rotoi_open(const void *data, size_t size, const roto_options 
   const rotoi_low_kernels *low = NULL;
   if (options->precision == ROTO_PRECISION_BF16) low = rotoi_select_low(kernels, ROTOI_BF16);
   if (options->precision == ROTO_PRECISION_INT8) low = rotoi_select_low(kernels, ROTOI_U8);
-  status =
-      m->vertices ? rotoi_plan_create(&m->file, kernels, low, options->separate, &m->allocator, &m->plan) : ROTO_ERR_MEMORY;
+  status = m->vertices ? rotoi_plan_create(&m->file, kernels, low, options, &m->plan) : ROTO_ERR_MEMORY;
   if (!status) status = rotoi_shapes_create(&m->file, m->plan.kernels, &m->allocator, &m->shapes);
   if (!status && m->plan.workspace < m->shapes.workspace) m->plan.workspace = m->shapes.workspace;
   if (!status && file.look_count) {

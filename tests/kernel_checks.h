@@ -376,6 +376,34 @@ static inline void check_windows(const rotoi_kernels *kernels) {
 
 /* ---- the rest ---- */
 
+/* Rows of n columns `stride` floats apart, whose last ends up to 15 floats before what may be read. */
+static inline void check_dense(const rotoi_kernels *kernels, size_t n, size_t k, size_t stride, int exact) {
+  const size_t width = (n + 15) / 16 * 16;
+  const float *x = guard_random(&guard_in, k, exact), *w = guard_random(&guard_weights, (k - 1) * stride + width, exact);
+  float *out = guard_random(&guard_out, width, exact);
+  for (size_t j = 0; j < n; ++j) {
+    ref_sum sum = {0, 0};
+    ref_add(&sum, (double)out[j]);
+    for (size_t l = 0; l < k; ++l) ref_add(&sum, (double)x[l] * (double)w[l * stride + j]);
+    expected[j] = sum.value;
+    allowed[j] = exact ? 0 : ref_tolerance(k + 1, sum.magnitude);
+  }
+  kernels->dense(x, w, k, stride, n, out);
+  size_t wrong = ref_wrong(out, expected, allowed, n);
+  CHECK(wrong == 0 && guard_intact(&guard_out), "%s dense, %zu rows of %zu, %zu apart: %zu wrong", roto_isa_name(kernels->isa),
+        k, n, stride, wrong);
+}
+
+static inline void check_denses(const rotoi_kernels *kernels) {
+  static const size_t ks[] = {1, 2, 3, 4, 5, 8, 33},
+                      columns[] = {1, 4, 15, 16, 17, 32, 33, 48, 54, 64, 65, 70, 80, 113, 136, 200};
+  for (size_t i = 0; i < sizeof ks / sizeof *ks; ++i) {
+    for (size_t j = 0; j < sizeof columns / sizeof *columns; ++j) {
+      for (int exact = 0; exact < 2; ++exact) check_dense(kernels, columns[j], ks[i], columns[j] + random_below(2) * 16, exact);
+    }
+  }
+}
+
 static inline void check_channel_sum(const rotoi_kernels *kernels) {
   static const size_t pixel_counts[] = {1, 2, 3, 49, 196};
   for (size_t cs = 16; cs <= 176; cs += 16) {

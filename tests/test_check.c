@@ -76,6 +76,12 @@ static void broken_pool(const rotoi_pool *p) {
   if (fault == STRAY_WRITE) p->out[-1] = 0;
 }
 
+static void broken_dense(const float *x, const float *w, size_t k, size_t stride, size_t n, float *sums) {
+  sound->dense(x, w, k - (fault == TERM_DROPPED ? 1 : 0), stride, n, sums);
+  spoil(sums, n, 1);
+  if (fault == STRAY_WRITE) sums[-1] = 0;
+}
+
 static void broken_channel_sum(const float *in, size_t pixels, size_t cs, float scale, float *out) {
   sound->channel_sum(in, pixels - (fault == TERM_DROPPED ? 1 : 0), cs, scale, out);
   spoil(out, cs, 1);
@@ -206,6 +212,7 @@ int main(void) {
   broken.gemm = broken_gemm;
   broken.depthwise = broken_depthwise;
   broken.pool = broken_pool;
+  broken.dense = broken_dense;
   broken.channel_sum = broken_channel_sum;
   broken.add = broken_add;
   broken.scale = broken_scale;
@@ -214,6 +221,7 @@ int main(void) {
   check_fault(check_gemms_without_act, &broken, "gemm", 1);
   check_fault(check_depthwises, &broken, "depthwise", 1);
   check_fault(check_pools, &broken, "pool", 0);
+  check_fault(check_denses, &broken, "dense", 1);
   check_fault(check_channel_sum, &broken, "channel sum", 1);
   check_fault(check_elementwise, &broken, "scale and add", 0);
   check_fault(check_activations, &broken, "activations", 0);

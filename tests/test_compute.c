@@ -22,7 +22,6 @@
 #define real reference_real
 #define compute reference_compute
 #define conv_shape reference_shape
-#define large_alloc reference_large_alloc
 #define real_alloc reference_real_alloc
 #define compute_create reference_compute_create
 #define compute_threads reference_compute_threads
@@ -83,7 +82,6 @@
 #undef real
 #undef compute
 #undef conv_shape
-#undef large_alloc
 #undef real_alloc
 #undef compute_create
 #undef compute_threads

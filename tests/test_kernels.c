@@ -48,6 +48,7 @@ int main(void) {
     check_activations(kernels);
     check_gemms(kernels);
     check_windows(kernels);
+    check_denses(kernels);
     check_channel_sum(kernels);
     check_elementwise(kernels);
   }

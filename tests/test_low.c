@@ -137,7 +137,13 @@ static void check_low_gemm(const rotoi_low_kernels *low, size_t m, size_t nv, si
   for (size_t j = 0; j < width; ++j) scale[j] = 1, factor[j] = exact ? 0.5f : 0.01f + ldexpf((float)random_below(1000), -16);
   rotoi_pack pack = {weights, NULL, taps, k, width, width, 1, scale, low->nr};
   static unsigned char packed[1 << 20];
-  for (size_t panel = 0; panel < rotoi_panel_count(width, low->nr); ++panel) rotoi_pack_words(&pack, type, panel, packed);
+  int32_t sums[32] = {0};
+  rotoi_pack_words(low, &pack, packed, sums);
+  for (size_t j = 0; type == ROTOI_U8 && j < width; ++j) {
+    double sum = 0;
+    for (size_t r = 0; r < taps * k; ++r) sum += rint((double)weights[r * width + j]);
+    CHECK(sum == sums[j], "column %zu: %d, expected %g", j, sums[j], sum);
+  }
   const float *bias = guard_random(&guard_bias, width, exact);
   unsigned char *add = with_add == 1 ? take_random(&guard_other, out_count, add_code.type, exact) : NULL;
   unsigned char *out = take_random(&guard_out, out_count, out_type, exact);
@@ -197,19 +203,20 @@ static void check_low_gemms(const rotoi_low_kernels *low) {
 }
 
 /* The largest sum that the packing lets through stays inside an int32: all bytes 255, all weights of one sign. */
-static void check_byte_limits(void) {
+static void check_byte_limits(const rotoi_low_kernels *low) {
   enum { ROWS = 70000, COLUMNS = 3 };
   static float weights[ROWS * COLUMNS];
   float scale[COLUMNS];
+  int32_t sums[16] = {0};
   rotoi_pack pack = {weights, NULL, 1, ROWS, COLUMNS, COLUMNS, 1, scale, 32};
   for (size_t i = 0; i < ROWS; ++i) weights[3 * i] = 1, weights[3 * i + 1] = i == 7 ? -2 : 0.001f, weights[3 * i + 2] = 0;
-  rotoi_byte_scales(&pack, scale);
+  rotoi_byte_scales(low, &pack, scale);
   unsigned char *packed = (unsigned char *)malloc(4 * 32 * (size_t)ROWS);
-  rotoi_pack_words(&pack, ROTOI_U8, 0, packed);
-  CHECK(rotoi_byte_sum(&pack, 0, packed) * 255 <= 2147483647, "%g", (double)scale[0]);
-  CHECK(rotoi_byte_sum(&pack, 0, packed) * 255 > 1000000000, "%g", (double)scale[0]);
+  rotoi_pack_words(low, &pack, packed, sums);
+  CHECK((int64_t)sums[0] * 255 <= 2147483647, "%g", (double)scale[0]);
+  CHECK((int64_t)sums[0] * 255 > 1000000000, "%g", (double)scale[0]);
   CHECK(fabs((double)scale[1] / 63.5 - 1) < 1e-6 && scale[2] == 1);
-  CHECK(rotoi_byte_sum(&pack, 1, packed) == -127 && rotoi_byte_sum(&pack, 2, packed) == 0);
+  CHECK(sums[1] == -127 && sums[2] == 0 && sums[3] == 0);
   free(packed);
 }
 
@@ -241,10 +248,12 @@ static void check_low_window(const rotoi_low_kernels *low, long k, long stride, 
     if (type == ROTOI_U8) weights[i] = (float)random_below(255) - 127;
     if (type == ROTOI_BF16) memcpy(&weights[i], &bits, 4);
   }
-  if (dots) rotoi_pack_columns(&pack, type, (size_t)k, cs, words);
+  int32_t byte_sums[160] = {0};
+  if (dots) rotoi_pack_columns(low, &pack, (size_t)k, words, byte_sums);
   for (size_t c = 0; dots && type == ROTOI_U8 && c < cs; ++c) {
     double sum = 0;
     for (size_t t = 0; t < taps; ++t) sum += (double)weights[t * cs + c];
+    CHECK(sum == byte_sums[c], "channel %zu: %d, expected %g", c, byte_sums[c], sum);
     factor[c] = ldexpf((float)(1 + random_below(1000)), -19);
     shifted[c] = (float)((double)bias[c] - (double)factor[c] * (double)in_code.zero * sum);
   }
@@ -542,8 +551,8 @@ int main(void) {
     check_low_gemms(low);
     check_low_windows(low);
     check_low_elementwise(low);
+    if (type == ROTOI_U8) check_byte_limits(low);
   }
-  check_byte_limits();
   for (size_t i = 0; i < sizeof models / sizeof *models; ++i) {
     char path[64];
     snprintf(path, sizeof path, "model_format/valid/%s.roto", models[i]);

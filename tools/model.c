@@ -105,7 +105,7 @@ static int selftest(const char *path, roto_isa cap, int json) {
     model_file file;
     roto_session *session = NULL;
     float difference = 0;
-    if (model_open_in(path, (roto_isa)isa, (roto_precision)precision, &file, message)) cli_fail(EXIT_MODEL, "%s", message);
+    if (model_open_in(path, (roto_isa)isa, (roto_precision)precision, 1, &file, message)) cli_fail(EXIT_MODEL, "%s", message);
     roto_status status = roto_session_create(file.model, NULL, &session);
     if (status == ROTO_OK) status = roto_selftest(session, &difference);
     const roto_info *info = roto_get_info(file.model);

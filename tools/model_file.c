@@ -1,6 +1,4 @@
-/* The file is mapped privately: one that is replaced while it is used (written beside it and renamed) stays what it was.  What
- * is packed from it goes into huge pages where the system has them: a page fault for each 4 KB of weights would cost more than
- * packing them. */
+/* The file is mapped privately: one that is replaced while it is used (written beside it and renamed) stays what it was. */
 
 #include "model_file.h"
 
@@ -13,6 +11,7 @@
 #include <unistd.h>
 
 #include "../model_format/write.h"
+#include "large_memory.h"
 
 static int map_file(const char *path, model_file *file, char *message) {
   struct stat info;
@@ -36,15 +35,8 @@ static int map_file(const char *path, model_file *file, char *message) {
 }
 
 static void *alloc_pages(void *user, size_t size) {
-  const size_t page = (size_t)2 << 20;
-  void *block = NULL;
   (void)user;
-  if (size < 2 * page) return malloc(size);
-  if (posix_memalign(&block, page, size)) return NULL;
-#ifdef MADV_HUGEPAGE
-  madvise(block, size, MADV_HUGEPAGE); /* only a wish */
-#endif
-  return block;
+  return large_alloc(size, 1);
 }
 
 static void free_pages(void *user, void *block) {
@@ -58,10 +50,10 @@ roto_allocator model_allocator(void) {
 }
 
 int model_open(const char *path, roto_isa max_isa, model_file *file, char *message) {
-  return model_open_in(path, max_isa, ROTO_PRECISION_FP32, file, message);
+  return model_open_in(path, max_isa, ROTO_PRECISION_FP32, 1, file, message);
 }
 
-int model_open_in(const char *path, roto_isa max_isa, roto_precision precision, model_file *file, char *message) {
+int model_open_in(const char *path, roto_isa max_isa, roto_precision precision, int threads, model_file *file, char *message) {
   roto_error error;
   roto_options options;
   memset(file, 0, sizeof *file);
@@ -70,6 +62,7 @@ int model_open_in(const char *path, roto_isa max_isa, roto_precision precision, 
   memset(&options, 0, sizeof options);
   options.max_isa = max_isa;
   options.precision = precision;
+  options.parallel.threads = threads;
   options.allocator = model_allocator();
   options.error = &error;
   roto_status status = roto_open(file->data, file->size, &options, &file->model);

@@ -16,11 +16,11 @@ typedef struct model_file {
 
 /* Map and open; the message says which rule of the format is broken, and where.  On failure *file is zero. */
 int model_open(const char *path, roto_isa max_isa, model_file *file, char *message);
-/* The same in another precision than fp32, where the machine has it (roto_info.precision). */
-int model_open_in(const char *path, roto_isa max_isa, roto_precision precision, model_file *file, char *message);
+/* The same in another precision than fp32, where the machine has it (roto_info.precision), made ready by so many threads (0: all). */
+int model_open_in(const char *path, roto_isa max_isa, roto_precision precision, int threads, model_file *file, char *message);
 void model_close(model_file *file); /* leaves it zero */
 
-/* Large blocks in huge pages where the system has them: what model_open uses, and what sessions should. */
+/* Large blocks in large pages (large_memory.h): what model_open uses, and what sessions should. */
 roto_allocator model_allocator(void);
 
 /* "auto", "scalar", "avx2", "avx512" -> *isa; -1 for anything else. */

@@ -566,7 +566,7 @@ int run_main(int argc, char **argv) {
     plate_close(&job.plate);
     return EXIT_DONE;
   }
-  if (model_open_in(options.model, isa, precision, &job.model, message)) cli_fail(EXIT_MODEL, "%s", message);
+  if (model_open_in(options.model, isa, precision, options.threads, &job.model, message)) cli_fail(EXIT_MODEL, "%s", message);
   document_init(&job.doc, job.model.model, job.plate.frames.pattern);
   check_output(options.output);
   if (options.sheet) check_output(options.sheet);

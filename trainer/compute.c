@@ -324,7 +324,7 @@ struct compute {
 };
 
 static void *must_alloc(size_t size) {
-  void *block = large_alloc(size);
+  void *block = large_alloc(size, 0);
   if (!block) {
     fprintf(stderr,
             "ERROR: out of memory: the arithmetic needs %.0f MiB of scratch memory; use a smaller batch or input size\n",

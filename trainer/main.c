@@ -170,7 +170,7 @@ static int eval_main(int argc, char **argv) {
   if (model_parse_precision(precision_name, &precision) != 0)
     cli_usage(&command, "--precision expects fp32, bf16 or int8, found '%s'", precision_name);
   if (views < 1 || views > 10) cli_usage(&command, "--views expects 1 to 10, found %d", views);
-  if (model_open_in(model_path, max_isa, precision, &file, message) != 0) cli_fail(EXIT_MODEL, "%s", message);
+  if (model_open_in(model_path, max_isa, precision, threads, &file, message) != 0) cli_fail(EXIT_MODEL, "%s", message);
   const roto_model *model = file.model;
 
   character ch;
