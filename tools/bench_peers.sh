@@ -73,16 +73,24 @@ int8_model() { # FILE NET
 }
 
 start_up() {
-  for net in $nets; do
-    case $net in demo/*) continue ;; esac
-    [ -n "$peers" ] || continue
-    file=$(model $net)
-    rm -f "$work/ours" "$work/peer"
-    for round in $(seq "$rounds"); do
-      ort $net 1 1 | number start_up_ms >>"$work/peer"
-      "$build/roto" bench --start-up --threads 1 --iterations 3 --json "$file" | number start_up_ms >>"$work/ours"
+  for threads in $counts; do
+    for net in $nets; do
+      case $net in demo/*) continue ;; esac
+      [ -n "$peers" ] || continue
+      file=$(model $net)
+      ranged=$(int8_model "$file" $net)
+      rm -f "$work"/*.times
+      for round in $(seq "$rounds"); do
+        ort $net $threads 1 | number start_up_ms >>"$work/peer.times"
+        for kind in fp32 bf16 int8; do
+          "$build/roto" bench --start-up --threads $threads --iterations 3 --precision $kind --json "$ranged" 2>/dev/null |
+            number start_up_ms >>"$work/$kind.times"
+        done
+      done
+      for kind in fp32 bf16 int8; do
+        row "$net, start-up, $kind" ms $threads "$(middle "$work/$kind.times")" "ONNX Runtime fp32" "$(middle "$work/peer.times")" -
+      done
     done
-    row "$net, start-up to first prediction" ms 1 "$(middle "$work/ours")" "ONNX Runtime" "$(middle "$work/peer")" -
   done
 }
 
@@ -177,4 +185,4 @@ awk -F'\t' '
   }
   END {print "\n]"}
 ' "$rows" >"$work/results.json"
-rm -f "$work/out" "$work/ours" "$work/peer" "$work"/*.times "$work"/*.shares
+rm -f "$work/out" "$work"/*.times "$work"/*.shares
