@@ -9,6 +9,8 @@
  *            i * stride + kx is that pixel; then swish and sums, still in registers
  *            8 accumulators + 5 w + 1 p.  Channels inside the tile, so that memory is read in runs of whole pixels; a row meets
  *            its next use in L2, which is the limit at 3x3: about 10 cycles a vector against 4.5 of multiplying.
+ * dense      for l < k: x = broadcast; acc[v] += x * row[v], up to 4 vectors; wider ones 4 rows at a time, sums in L1.  Memory is the
+ *            limit: a head of 62720 x 54 takes what reading 13.5 MB takes.
  * swish      6 multiply-adds, 4 steps beside them, and a division, which holds them up for 2 cycles more.
  *
  * Measured on one core of a Zen 4 EPYC (one 512-bit multiply-add a cycle at 3.7 GHz: 118 GFLOP/s), gcc 12 -O2, best of many runs:
