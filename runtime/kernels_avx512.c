@@ -9,7 +9,7 @@
  *            i * stride + kx is that pixel; then swish and sums, still in registers
  *            8 accumulators + 5 w + 1 p.  Channels inside the tile, so that memory is read in runs of whole pixels; a row meets
  *            its next use in L2, which is the limit at 3x3: about 10 cycles a vector against 4.5 of multiplying.
- * dense      for l < k: x = broadcast; acc[v] += x * row[v], up to 4 vectors; wider ones 4 rows at a time, sums in L1.  Memory is the
+ * dense      for l < k: x = broadcast; acc[v] += x * row[v] of 4 vectors; other widths 4 rows at a time, sums in L1.  Memory is the
  *            limit: a head of 62720 x 54 takes what reading 13.5 MB takes.
  * swish      6 multiply-adds, 4 steps beside them, and a division, which holds them up for 2 cycles more.
  *
@@ -243,7 +243,7 @@ static ROTOI_AVX512 void rotoi_gemm_14x32_avx512(const rotoi_gemm *g) {
 #undef ROTOI_TILE
 }
 
-/* nv vectors of columns, four or fewer: their sums stay in registers. */
+/* nv vectors of columns, whose sums stay in registers: a head has 54. */
 rotoi_inline ROTOI_AVX512 void rotoi_dense_narrow_avx512(const float *x, const float *w, size_t k, size_t stride, float *sums,
                                                          const size_t nv) {
   __m512 acc[4];
@@ -261,21 +261,11 @@ rotoi_inline ROTOI_AVX512 void rotoi_dense_narrow_avx512(const float *x, const f
   for (size_t v = 0; v < nv; ++v) _mm512_storeu_ps(sums + 16 * v, acc[v]);
 }
 
-/* Many columns: four rows at a time, so that memory is read in long runs. */
+/* Others four rows at a time, so that memory is read in long runs. */
 static ROTOI_AVX512 void rotoi_dense_avx512(const float *x, const float *w, size_t k, size_t stride, size_t n, float *sums) {
-  switch ((n + 15) / 16) {
-    case 1:
-      rotoi_dense_narrow_avx512(x, w, k, stride, sums, 1);
-      return;
-    case 2:
-      rotoi_dense_narrow_avx512(x, w, k, stride, sums, 2);
-      return;
-    case 3:
-      rotoi_dense_narrow_avx512(x, w, k, stride, sums, 3);
-      return;
-    case 4:
-      rotoi_dense_narrow_avx512(x, w, k, stride, sums, 4);
-      return;
+  if (n > 48 && n <= 64) {
+    rotoi_dense_narrow_avx512(x, w, k, stride, sums, 4);
+    return;
   }
   for (size_t l = 0; l < k; l += 4) {
     const size_t rows = k - l < 4 ? k - l : 4;

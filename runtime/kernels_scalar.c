@@ -80,6 +80,11 @@ rotoi_inline float rotoi_act_scalar(float x, int act) {
   }
 }
 
+/* The same, once in the program: for where an activation is a small part of the work. */
+rotoi_noinline float rotoi_act_rare(float x, int act) {
+  return rotoi_act_scalar(x, act);
+}
+
 /* CALL(act) with a constant for every activation, so that a loop holds one formula and keeps its constants in registers. */
 #define ROTOI_ACT_SWITCH(act, CALL) \
   switch (act) {                    \
@@ -115,7 +120,7 @@ static inline int rotoi_has_curve(int act) {
 static inline void rotoi_make_curve(int act, rotoi_code code, rotoi_fall *curve) {
   float deepest = 0, unit;
   for (float x = 0; x < 1.6f; x += 1.0f / 64) { /* swish is lowest at -1.28, hard swish at -1.5 */
-    const float fall = -rotoi_act_scalar(-x, act) * code.inverse;
+    const float fall = -rotoi_act_rare(-x, act) * code.inverse;
     if (fall > deepest) deepest = fall;
     if (fall >= code.zero && x * code.inverse - fall >= 255 - code.zero) break;
   }
@@ -123,12 +128,12 @@ static inline void rotoi_make_curve(int act, rotoi_code code, rotoi_fall *curve)
   while (curve->bits > 0 && deepest * (float)(1 << curve->bits) > 255) --curve->bits;
   unit = (float)(1 << curve->bits) * code.inverse;
   for (; curve->step < 7; ++curve->step) {
-    const float x = (float)(255 << curve->step) / unit, fall = -rotoi_act_scalar(-x, act) * code.inverse;
+    const float x = (float)(255 << curve->step) / unit, fall = -rotoi_act_rare(-x, act) * code.inverse;
     if (fall < 0.25f || (fall >= code.zero && x * code.inverse - fall >= 255 - code.zero)) break;
   }
   for (int i = 0; i < 256; ++i) {
     const float x = ((float)(i << curve->step) + 0.5f * (float)((1 << curve->step) - 1)) / unit;
-    const float fall = 0.5f - rotoi_act_scalar(-x, act) * unit;
+    const float fall = 0.5f - rotoi_act_rare(-x, act) * unit;
     curve->fall[i] = (unsigned char)(fall < 255 ? fall : 255);
   }
 }
@@ -153,7 +158,7 @@ rotoi_inline void rotoi_gemm_rows_scalar(const rotoi_gemm *g, const size_t m) {
       for (size_t j = 0; j < 8; ++j) {
         float x = acc[i][j];
         if (g->add) x += g->add[i * g->add_stride + j0 + j];
-        g->c[i * g->c_stride + j0 + j] = rotoi_act_scalar(x, g->act);
+        g->c[i * g->c_stride + j0 + j] = rotoi_act_rare(x, g->act);
       }
     }
   }
@@ -209,7 +214,7 @@ static void rotoi_depthwise_scalar(const rotoi_depthwise *d) {
         }
         float *out = d->out + (y * d->ow + x) * d->cs + c;
         for (size_t j = 0; j < ROTOI_LANES; ++j) {
-          out[j] = rotoi_act_scalar(acc[j], d->act);
+          out[j] = rotoi_act_rare(acc[j], d->act);
           if (d->sums) d->sums[c + j] += out[j];
         }
       }
