@@ -163,6 +163,7 @@ typedef struct roto_options {
   roto_error *error; /* where to say what was wrong, or NULL */
   roto_precision precision;
   int separate; /* 1: each mean and each scaling is a step of its own, so that a roto_profile sees its value; slower */
+  roto_parallel parallel; /* packs the weights of a large model */
 } roto_options;
 
 /* One step of a running network, as a profile is told of it: a chain of the network's nodes done in one pass over memory.
@@ -930,6 +931,14 @@ static inline float rotoi_f32(const unsigned char *p) {
   return value;
 }
 
+/* Whether this machine's numbers lie in memory as those of a file do. */
+static inline int rotoi_is_little(void) {
+  const uint16_t one = 1;
+  unsigned char first;
+  memcpy(&first, &one, 1);
+  return first;
+}
+
 /* Four bytes of memory as they lie there, and the bits of a float; any alignment. */
 static inline int32_t rotoi_word(const unsigned char *p) {
   int32_t word;
@@ -1206,6 +1215,9 @@ typedef struct rotoi_kernels {
   void (*gemm)(const rotoi_gemm *g);
   void (*depthwise)(const rotoi_depthwise *d);
   void (*pool)(const rotoi_pool *p);
+  /* sums[j] += sum over l < k of x[l] * w[l * stride + j], l in order, for n columns and those up to a multiple of 16, which must be
+   * readable.  It reads each weight once, and so the matrix as it lies; w may be of any alignment */
+  void (*dense)(const float *x, const float *w, size_t k, size_t stride, size_t n, float *sums);
   /* out[c] = scale * sum over pixels of in[p][c], pixels in order; cs floats */
   void (*channel_sum)(const float *in, size_t pixels, size_t cs, float scale, float *out);
   /* out = act(a + b), n floats (multiple of 4); b NULL: the activation alone; out may be a or b */
@@ -1281,6 +1293,11 @@ typedef struct rotoi_low_kernels {
               rotoi_code out_code); /* n: a multiple of 16 */
   void (*scale)(const void *a, rotoi_code a_code, const float *s, size_t pixels, size_t cs, int act, void *out,
                 rotoi_code out_code);
+  /* Packing: words of `count` rows of float32 weights, `step` bytes apart and of any alignment, times scale[j] (NULL: 1), for n
+   * columns and zeros up to a multiple of 16; for bytes, sums[j] += those of the column (kernels_low.c rounds as pack.c does). */
+  void (*pack)(const unsigned char *row, size_t step, size_t count, size_t n, const float *scale, void *out, int32_t *sums);
+  /* most[j] = max(most[j], |w|) and, where not NULL, sums[j] += |w| over such rows.  NULL for bfloat16. */
+  void (*sizes)(const unsigned char *row, size_t step, size_t count, size_t n, float *most, double *sums);
   /* out = the lower bfloat16 of each of n words times s0, the upper times s1; n a multiple of 16.  NULL for bytes. */
   void (*scale_words)(const void *words, float s0, float s1, size_t n, void *out);
 } rotoi_low_kernels;
@@ -1374,6 +1391,11 @@ rotoi_inline float rotoi_act_scalar(float x, int act) {
   }
 }
 
+/* The same, once in the program: for where an activation is a small part of the work. */
+rotoi_noinline float rotoi_act_rare(float x, int act) {
+  return rotoi_act_scalar(x, act);
+}
+
 /* CALL(act) with a constant for every activation, so that a loop holds one formula and keeps its constants in registers. */
 #define ROTOI_ACT_SWITCH(act, CALL) \
   switch (act) {                    \
@@ -1409,7 +1431,7 @@ static inline int rotoi_has_curve(int act) {
 static inline void rotoi_make_curve(int act, rotoi_code code, rotoi_fall *curve) {
   float deepest = 0, unit;
   for (float x = 0; x < 1.6f; x += 1.0f / 64) { /* swish is lowest at -1.28, hard swish at -1.5 */
-    const float fall = -rotoi_act_scalar(-x, act) * code.inverse;
+    const float fall = -rotoi_act_rare(-x, act) * code.inverse;
     if (fall > deepest) deepest = fall;
     if (fall >= code.zero && x * code.inverse - fall >= 255 - code.zero) break;
   }
@@ -1417,12 +1439,12 @@ static inline void rotoi_make_curve(int act, rotoi_code code, rotoi_fall *curve)
   while (curve->bits > 0 && deepest * (float)(1 << curve->bits) > 255) --curve->bits;
   unit = (float)(1 << curve->bits) * code.inverse;
   for (; curve->step < 7; ++curve->step) {
-    const float x = (float)(255 << curve->step) / unit, fall = -rotoi_act_scalar(-x, act) * code.inverse;
+    const float x = (float)(255 << curve->step) / unit, fall = -rotoi_act_rare(-x, act) * code.inverse;
     if (fall < 0.25f || (fall >= code.zero && x * code.inverse - fall >= 255 - code.zero)) break;
   }
   for (int i = 0; i < 256; ++i) {
     const float x = ((float)(i << curve->step) + 0.5f * (float)((1 << curve->step) - 1)) / unit;
-    const float fall = 0.5f - rotoi_act_scalar(-x, act) * unit;
+    const float fall = 0.5f - rotoi_act_rare(-x, act) * unit;
     curve->fall[i] = (unsigned char)(fall < 255 ? fall : 255);
   }
 }
@@ -1447,7 +1469,7 @@ rotoi_inline void rotoi_gemm_rows_scalar(const rotoi_gemm *g, const size_t m) {
       for (size_t j = 0; j < 8; ++j) {
         float x = acc[i][j];
         if (g->add) x += g->add[i * g->add_stride + j0 + j];
-        g->c[i * g->c_stride + j0 + j] = rotoi_act_scalar(x, g->act);
+        g->c[i * g->c_stride + j0 + j] = rotoi_act_rare(x, g->act);
       }
     }
   }
@@ -1503,7 +1525,7 @@ static void rotoi_depthwise_scalar(const rotoi_depthwise *d) {
         }
         float *out = d->out + (y * d->ow + x) * d->cs + c;
         for (size_t j = 0; j < ROTOI_LANES; ++j) {
-          out[j] = rotoi_act_scalar(acc[j], d->act);
+          out[j] = rotoi_act_rare(acc[j], d->act);
           if (d->sums) d->sums[c + j] += out[j];
         }
       }
@@ -1536,6 +1558,12 @@ static void rotoi_pool_scalar(const rotoi_pool *p) {
   }
 }
 
+static void rotoi_dense_scalar(const float *x, const float *w, size_t k, size_t stride, size_t n, float *sums) {
+  for (size_t l = 0; l < k; ++l, w += stride) {
+    for (size_t j = 0; j < n; ++j) sums[j] += x[l] * w[j];
+  }
+}
+
 static void rotoi_channel_sum_scalar(const float *in, size_t pixels, size_t cs, float scale, float *out) {
   for (size_t c = 0; c < cs; ++c) out[c] = 0;
   for (size_t p = 0; p < pixels; ++p) {
@@ -1560,6 +1588,7 @@ static const rotoi_kernels rotoi_kernels_scalar = {ROTO_ISA_SCALAR,
                                                    rotoi_gemm_4x16_scalar,
                                                    rotoi_depthwise_scalar,
                                                    rotoi_pool_scalar,
+                                                   rotoi_dense_scalar,
                                                    rotoi_channel_sum_scalar,
                                                    rotoi_add_scalar,
                                                    rotoi_scale_scalar};
@@ -1849,6 +1878,27 @@ static ROTOI_AVX2 void rotoi_pool_avx2(const rotoi_pool *p) {
   }
 }
 
+/* Eight vectors of columns at once, because one sum waits for itself; then pairs. */
+rotoi_inline ROTOI_AVX2 void rotoi_dense_block_avx2(const float *x, const float *w, size_t k, size_t stride, float *sums,
+                                                    const size_t nv) {
+  __m256 acc[8];
+  ROTOI_UNROLL
+  for (size_t v = 0; v < nv; ++v) acc[v] = _mm256_loadu_ps(sums + 8 * v);
+  for (size_t l = 0; l < k; ++l, w += stride) {
+    const __m256 value = _mm256_set1_ps(x[l]);
+    ROTOI_UNROLL
+    for (size_t v = 0; v < nv; ++v) acc[v] = _mm256_fmadd_ps(value, _mm256_loadu_ps(w + 8 * v), acc[v]);
+  }
+  ROTOI_UNROLL
+  for (size_t v = 0; v < nv; ++v) _mm256_storeu_ps(sums + 8 * v, acc[v]);
+}
+
+static ROTOI_AVX2 void rotoi_dense_avx2(const float *x, const float *w, size_t k, size_t stride, size_t n, float *sums) {
+  size_t j = 0;
+  for (; j + 48 < n; j += 64) rotoi_dense_block_avx2(x, w + j, k, stride, sums + j, 8);
+  for (; j < n; j += 16) rotoi_dense_block_avx2(x, w + j, k, stride, sums + j, 2);
+}
+
 /* `tile` vectors of channels at once, because one sum waits for itself. */
 rotoi_inline ROTOI_AVX2 void rotoi_channel_sum_tile_avx2(const float *in, size_t pixels, size_t cs, float scale, float *out,
                                                          const size_t tile) {
@@ -1905,9 +1955,16 @@ static ROTOI_AVX2 void rotoi_scale_avx2(const float *a, const float *s, size_t p
 #undef ROTOI_CALL
 }
 
-static const rotoi_kernels rotoi_kernels_avx2 = {
-    ROTO_ISA_AVX2,   6, 16, rotoi_gemm_6x16_avx2, rotoi_depthwise_avx2, rotoi_pool_avx2, rotoi_channel_sum_avx2, rotoi_add_avx2,
-    rotoi_scale_avx2};
+static const rotoi_kernels rotoi_kernels_avx2 = {ROTO_ISA_AVX2,
+                                                 6,
+                                                 16,
+                                                 rotoi_gemm_6x16_avx2,
+                                                 rotoi_depthwise_avx2,
+                                                 rotoi_pool_avx2,
+                                                 rotoi_dense_avx2,
+                                                 rotoi_channel_sum_avx2,
+                                                 rotoi_add_avx2,
+                                                 rotoi_scale_avx2};
 
 #endif
 #endif
@@ -1925,6 +1982,8 @@ static const rotoi_kernels rotoi_kernels_avx2 = {
  *            i * stride + kx is that pixel; then swish and sums, still in registers
  *            8 accumulators + 5 w + 1 p.  Channels inside the tile, so that memory is read in runs of whole pixels; a row meets
  *            its next use in L2, which is the limit at 3x3: about 10 cycles a vector against 4.5 of multiplying.
+ * dense      for l < k: x = broadcast; acc[v] += x * row[v] of 4 vectors; other widths 4 rows at a time, sums in L1.  Memory is the
+ *            limit: a head of 62720 x 54 takes what reading 13.5 MB takes.
  * swish      6 multiply-adds, 4 steps beside them, and a division, which holds them up for 2 cycles more.
  *
  * Measured on one core of a Zen 4 EPYC (one 512-bit multiply-add a cycle at 3.7 GHz: 118 GFLOP/s), gcc 12 -O2, best of many runs:
@@ -2151,6 +2210,42 @@ static ROTOI_AVX512 void rotoi_gemm_14x32_avx512(const rotoi_gemm *g) {
     }
   }
 #undef ROTOI_TILE
+}
+
+/* nv vectors of columns, whose sums stay in registers: a head has 54. */
+rotoi_inline ROTOI_AVX512 void rotoi_dense_narrow_avx512(const float *x, const float *w, size_t k, size_t stride, float *sums,
+                                                         const size_t nv) {
+  __m512 acc[4];
+  ROTOI_UNROLL
+  for (size_t v = 0; v < nv; ++v) acc[v] = _mm512_loadu_ps(sums + 16 * v);
+  for (size_t l = 0; l < k; ++l, w += stride) {
+    const __m512 value = _mm512_set1_ps(x[l]);
+    ROTOI_UNROLL
+    for (size_t v = 0; v < nv; ++v) {
+      _mm_prefetch((const void *)((uintptr_t)w + ROTOI_AHEAD + 64 * v), _MM_HINT_T0);
+      acc[v] = _mm512_fmadd_ps(value, _mm512_loadu_ps(w + 16 * v), acc[v]);
+    }
+  }
+  ROTOI_UNROLL
+  for (size_t v = 0; v < nv; ++v) _mm512_storeu_ps(sums + 16 * v, acc[v]);
+}
+
+/* Others four rows at a time, so that memory is read in long runs. */
+static ROTOI_AVX512 void rotoi_dense_avx512(const float *x, const float *w, size_t k, size_t stride, size_t n, float *sums) {
+  if (n > 48 && n <= 64) {
+    rotoi_dense_narrow_avx512(x, w, k, stride, sums, 4);
+    return;
+  }
+  for (size_t l = 0; l < k; l += 4) {
+    const size_t rows = k - l < 4 ? k - l : 4;
+    const float *row = w + l * stride;
+    for (size_t j = 0; j < n; j += 16) {
+      __m512 sum = _mm512_loadu_ps(sums + j);
+      for (size_t i = 0; i < rows; ++i)
+        sum = _mm512_fmadd_ps(_mm512_set1_ps(x[l + i]), _mm512_loadu_ps(row + i * stride + j), sum);
+      _mm512_storeu_ps(sums + j, sum);
+    }
+  }
 }
 
 /* Sixteen elements of a stored value as floats; of bytes as the numbers they are. */
@@ -2380,6 +2475,7 @@ static const rotoi_kernels rotoi_kernels_avx512 = {ROTO_ISA_AVX512,
                                                    rotoi_gemm_14x32_avx512,
                                                    rotoi_depthwise_avx512,
                                                    rotoi_pool_avx512,
+                                                   rotoi_dense_avx512,
                                                    rotoi_channel_sum_avx512,
                                                    rotoi_add_avx512,
                                                    rotoi_scale_avx512};
@@ -3324,19 +3420,80 @@ static ROTOI_AVX512 void rotoi_scale_words(const void *words, float s0, float s1
   }
 }
 
-static const rotoi_low_kernels rotoi_kernels_bf16 = {
-    ROTOI_BF16,          ROTOI_LOW_MR,          ROTOI_LOW_NR,  rotoi_gemm_14x32_bf16, rotoi_depthwise_bf16,
-    rotoi_low_pool_each, rotoi_channel_sum_low, rotoi_add_low, rotoi_scale_low,       rotoi_scale_words};
-static const rotoi_low_kernels rotoi_kernels_u8 = {ROTOI_U8,
-                                                   ROTOI_LOW_MR,
-                                                   ROTOI_LOW_NR,
-                                                   rotoi_gemm_14x32_u8,
-                                                   rotoi_depthwise_u8,
-                                                   rotoi_low_pool_each,
-                                                   rotoi_channel_sum_low,
-                                                   rotoi_add_low,
-                                                   rotoi_scale_low,
-                                                   NULL};
+/* ---- packing: bound by memory, so the vectors need not be full ---- */
+
+rotoi_inline ROTOI_AVX512 __mmask16 rotoi_first_lanes(size_t n) {
+  return (__mmask16)(n < ROTOI_LANES ? (1u << n) - 1 : 0xffff);
+}
+
+static ROTOI_AVX512 void rotoi_pack_bf16(const unsigned char *row, size_t step, size_t count, size_t n, const float *scale,
+                                         void *out, int32_t *sums) {
+  const __m512i upper = _mm512_set1_epi32((int)0xffff0000u), half = _mm512_set1_epi32(0x8000);
+  (void)sums;
+  for (size_t c = 0; c < n; c += ROTOI_LANES) {
+    const __mmask16 lanes = rotoi_first_lanes(n - c);
+    const __m512 factor = scale ? _mm512_maskz_loadu_ps(lanes, scale + c) : _mm512_set1_ps(1);
+    const __m512 a = _mm512_mul_ps(_mm512_maskz_loadu_ps(lanes, row + 4 * c), factor);
+    const __m512 b = _mm512_mul_ps(_mm512_maskz_loadu_ps(count > 1 ? lanes : 0, row + (count > 1 ? step : 0) + 4 * c), factor);
+    const __m512i low = _mm512_maskz_srli_epi32(0xffff, _mm512_add_epi32(_mm512_castps_si512(a), half), 16);
+    const __m512i high = _mm512_and_si512(_mm512_add_epi32(_mm512_castps_si512(b), half), upper);
+    _mm512_storeu_si512((unsigned char *)out + 4 * c, _mm512_or_si512(low, high));
+  }
+}
+
+static ROTOI_AVX512 void rotoi_pack_u8(const unsigned char *row, size_t step, size_t count, size_t n, const float *scale,
+                                       void *out, int32_t *sums) {
+  for (size_t c = 0; c < n; c += ROTOI_LANES) {
+    const __mmask16 lanes = rotoi_first_lanes(n - c);
+    const __m512 factor = scale ? _mm512_maskz_loadu_ps(lanes, scale + c) : _mm512_set1_ps(1);
+    __m512i word = _mm512_setzero_si512(), sum = _mm512_maskz_loadu_epi32(lanes, sums + c);
+    for (size_t i = 0; i < count; ++i) {
+      const __m512 w = _mm512_mul_ps(_mm512_maskz_loadu_ps(lanes, row + i * step + 4 * c), factor);
+      const __m512i q = _mm512_maskz_cvtps_epi32(0xffff, w), byte = _mm512_and_si512(q, _mm512_set1_epi32(0xff));
+      word = _mm512_or_si512(word, _mm512_sll_epi32(byte, _mm_cvtsi32_si128((int)(8 * i))));
+      sum = _mm512_add_epi32(sum, q);
+    }
+    _mm512_mask_storeu_epi32(sums + c, lanes, sum);
+    _mm512_storeu_si512((unsigned char *)out + 4 * c, word);
+  }
+}
+
+rotoi_inline ROTOI_AVX512 void rotoi_add_doubles(double *to, __mmask8 lanes, __m256 x) {
+  _mm512_mask_storeu_pd(to, lanes, _mm512_add_pd(_mm512_maskz_cvtps_pd(0xff, x), _mm512_maskz_loadu_pd(lanes, to)));
+}
+
+static ROTOI_AVX512 void rotoi_sizes_low(const unsigned char *row, size_t step, size_t count, size_t n, float *most,
+                                         double *sums) {
+  const __m512i size = _mm512_set1_epi32(0x7fffffff);
+  for (size_t i = 0; i < count; ++i, row += step) {
+    for (size_t c = 0; c < n; c += ROTOI_LANES) {
+      const __mmask16 lanes = rotoi_first_lanes(n - c);
+      const __m512i bits = _mm512_castps_si512(_mm512_maskz_loadu_ps(lanes, row + 4 * c));
+      const __m512 w = _mm512_castsi512_ps(_mm512_and_si512(bits, size));
+      _mm512_mask_storeu_ps(most + c, lanes, rotoi_max_avx512(w, _mm512_maskz_loadu_ps(lanes, most + c)));
+      if (!sums) continue;
+      rotoi_add_doubles(sums + c, (__mmask8)lanes, _mm512_maskz_extractf32x8_ps(0xff, w, 0));
+      rotoi_add_doubles(sums + c + 8, (__mmask8)(lanes >> 8), _mm512_maskz_extractf32x8_ps(0xff, w, 1));
+    }
+  }
+}
+
+static const rotoi_low_kernels rotoi_kernels_bf16 = {ROTOI_BF16,
+                                                     ROTOI_LOW_MR,
+                                                     ROTOI_LOW_NR,
+                                                     rotoi_gemm_14x32_bf16,
+                                                     rotoi_depthwise_bf16,
+                                                     rotoi_low_pool_each,
+                                                     rotoi_channel_sum_low,
+                                                     rotoi_add_low,
+                                                     rotoi_scale_low,
+                                                     rotoi_pack_bf16,
+                                                     NULL,
+                                                     rotoi_scale_words};
+static const rotoi_low_kernels rotoi_kernels_u8 = {
+    ROTOI_U8,           ROTOI_LOW_MR,        ROTOI_LOW_NR,          rotoi_gemm_14x32_u8,
+    rotoi_depthwise_u8, rotoi_low_pool_each, rotoi_channel_sum_low, rotoi_add_low,
+    rotoi_scale_low,    rotoi_pack_u8,       rotoi_sizes_low,       NULL};
 
 #endif
 #endif
@@ -3417,41 +3574,47 @@ static inline size_t rotoi_panel_vectors(size_t panel, size_t columns, size_t nr
   return left >= nr ? nr / ROTOI_LANES : (left + ROTOI_LANES - 1) / ROTOI_LANES;
 }
 
-/* Blocks of constant length, which compilers turn into vectors. */
-static inline void rotoi_pack_row(const unsigned char *row, const float *scale, size_t count, float *out) {
-  size_t j = 0;
-  for (; j + ROTOI_LANES <= count; j += ROTOI_LANES) {
-    float block[ROTOI_LANES];
-    for (size_t i = 0; i < ROTOI_LANES; ++i) block[i] = rotoi_f32(row + 4 * (j + i));
-    for (size_t i = 0; scale && i < ROTOI_LANES; ++i) block[i] *= scale[j + i];
-    for (size_t i = 0; i < ROTOI_LANES; ++i) out[j + i] = block[i];
+/* Where the row (t, l) starts. */
+static inline const unsigned char *rotoi_pack_at(const rotoi_pack *p, size_t t, size_t l) {
+  const size_t tap = p->tap_offset ? p->tap_offset[t] : t * p->k * p->columns;
+  return (const unsigned char *)p->weights + (tap + l * p->row_stride) * 4;
+}
+
+/* Columns [first, first + 16) of a row, times their factors; zeros past the last column. */
+rotoi_inline void rotoi_pack_block(const rotoi_pack *p, const unsigned char *row, size_t first, float *block) {
+  const size_t real = p->columns - first < ROTOI_LANES ? p->columns - first : ROTOI_LANES;
+  const float *scale = p->scale ? p->scale + first : NULL;
+  row += first * p->col_stride * 4;
+  if (real == ROTOI_LANES && p->col_stride == 1 && rotoi_is_little()) { /* of constant length, for compilers */
+    memcpy(block, row, ROTOI_LANES * sizeof(float));
+    if (scale) {
+      for (size_t i = 0; i < ROTOI_LANES; ++i) block[i] *= scale[i];
+    }
+    return;
   }
-  for (; j < count; ++j) out[j] = rotoi_f32(row + 4 * j) * (scale ? scale[j] : 1);
+  for (size_t i = 0; i < real; ++i) block[i] = rotoi_f32(row + i * p->col_stride * 4) * (scale ? scale[i] : 1);
+  for (size_t i = real; i < ROTOI_LANES; ++i) block[i] = 0;
 }
 
 /* All panels side by side, so that the file is read strictly forwards. */
 static inline void rotoi_pack_panels(const rotoi_pack *p, float *out) {
   const size_t rows = p->taps * p->k;
   for (size_t r = 0; r < rows; ++r) {
-    const size_t t = r / p->k, tap = p->tap_offset ? p->tap_offset[t] : t * p->k * p->columns;
-    const unsigned char *row = (const unsigned char *)p->weights + (tap + r % p->k * p->row_stride) * 4;
+    const unsigned char *row = rotoi_pack_at(p, r / p->k, r % p->k);
     for (size_t first = 0; first < p->columns; first += p->nr) {
       const size_t width = rotoi_panel_vectors(first / p->nr, p->columns, p->nr) * ROTOI_LANES;
-      const size_t real = p->columns - first < width ? p->columns - first : width;
-      const float *scale = p->scale ? p->scale + first : NULL;
       float *to = out + first * rows + r * width;
-      if (p->col_stride == 1) {
-        rotoi_pack_row(row + 4 * first, scale, real, to);
-      } else {
-        for (size_t j = 0; j < real; ++j) to[j] = rotoi_f32(row + (first + j) * p->col_stride * 4) * (scale ? scale[j] : 1);
+      for (size_t j = 0; j < width; j += ROTOI_LANES) {
+        float block[ROTOI_LANES];
+        rotoi_pack_block(p, row, first + j, block);
+        memcpy(to + j, block, sizeof block);
       }
-      for (size_t j = real; j < width; ++j) to[j] = 0;
     }
   }
 }
 
 /* ---- low precision: words of 32 bits that hold `per` = 2 or 4 consecutive rows of a column.  A tap's k rows become
- * ceil(k / per) words, the last one filled with zeros; panels as above, counted in words. */
+ * ceil(k / per) words, the last one filled with zeros; panels as above, counted in words.  Columns stand side by side. */
 
 static inline size_t rotoi_words(size_t k, rotoi_type type) {
   const size_t per = 4 / rotoi_type_size(type);
@@ -3468,55 +3631,30 @@ static inline int32_t rotoi_round(float value) {
   return (int32_t)(rotoi_bits(value + 12582912.0f) - 0x4b400000u);
 }
 
-/* The row of column 0 at (t, l), and how far its columns stand apart in bytes. */
-static inline const unsigned char *rotoi_pack_at(const rotoi_pack *p, size_t t, size_t l) {
-  const size_t tap = p->tap_offset ? p->tap_offset[t] : t * p->k * p->columns;
-  return (const unsigned char *)p->weights + (tap + l * p->row_stride) * 4;
-}
-
-/* Weight number `i`, of `column`, as it is stored. */
-static inline void rotoi_put_weight(const rotoi_pack *p, rotoi_type type, size_t i, size_t column, unsigned char *to) {
-  const float w = rotoi_f32((const unsigned char *)p->weights + 4 * i) * (p->scale ? p->scale[column] : 1);
-  if (type == ROTOI_BF16) {
-    const uint16_t half = rotoi_to_bf16(w);
-    memcpy(to, &half, 2);
-  } else {
-    *to = (unsigned char)rotoi_round(w);
-  }
-}
-
-/* As rotoi_pack_panel, to `out`, the start of the packed matrix.  For bytes p->scale already takes weights to -127..127. */
-static inline void rotoi_pack_words(const rotoi_pack *p, rotoi_type type, size_t panel, unsigned char *out) {
-  const size_t per = 4 / rotoi_type_size(type), words = rotoi_words(p->k, type), first = panel * p->nr;
-  const size_t width = rotoi_panel_vectors(panel, p->columns, p->nr) * ROTOI_LANES;
-  const size_t real = p->columns - first < width ? p->columns - first : width;
-  out += 4 * first * p->taps * words;
-  memset(out, 0, 4 * width * p->taps * words);
-  for (size_t t = 0; t < p->taps; ++t) {
-    for (size_t l = 0; l < p->k; ++l) {
-      const unsigned char *row = rotoi_pack_at(p, t, l) + first * p->col_stride * 4;
-      unsigned char *to = out + 4 * width * (t * words + l / per) + l % per * rotoi_type_size(type);
-      for (size_t j = 0; j < real; ++j) {
-        const float w = rotoi_f32(row + j * p->col_stride * 4) * (p->scale ? p->scale[first + j] : 1);
-        if (type == ROTOI_BF16) {
-          const uint16_t half = rotoi_to_bf16(w);
-          memcpy(to + 4 * j, &half, 2);
-        } else {
-          to[4 * j] = (unsigned char)rotoi_round(w);
-        }
-      }
+/* As rotoi_pack_panels.  For bytes p->scale already takes weights to -127..127, and the sum of each column is added to sums[j], which
+ * has room for whole vectors. */
+static inline void rotoi_pack_words(const rotoi_low_kernels *low, const rotoi_pack *p, unsigned char *out, int32_t *sums) {
+  const size_t per = 4 / rotoi_type_size(low->type), words = rotoi_words(p->k, low->type), rows = p->taps * words;
+  for (size_t r = 0; r < rows; ++r) {
+    const size_t l = r % words * per, count = p->k - l < per ? p->k - l : per;
+    const unsigned char *row = rotoi_pack_at(p, r / words, l);
+    for (size_t first = 0; first < p->columns; first += p->nr) {
+      const size_t vectors = rotoi_panel_vectors(first / p->nr, p->columns, p->nr), width = vectors * ROTOI_LANES;
+      low->pack(row + 4 * first, 4 * p->row_stride, count, p->columns - first < width ? p->columns - first : width,
+                p->scale + first, out + 4 * (first * rows + r * width), sums + first);
     }
   }
 }
 
 /* The weights [kh][kw][columns] of a depthwise convolution to [ceil(kh / per)][kw][cs] words: each holds `per` rows of the kernel
- * in a channel, zeros where there is none.  p: taps = kh * kw, k = 1; p->scale as in rotoi_pack_words. */
-static inline void rotoi_pack_columns(const rotoi_pack *p, rotoi_type type, size_t kw, size_t cs, unsigned char *out) {
-  const size_t size = rotoi_type_size(type), per = 4 / size, kh = p->taps / kw;
-  memset(out, 0, 4 * ((kh + per - 1) / per) * kw * cs);
-  for (size_t t = 0; t < p->taps; ++t) {
-    unsigned char *to = out + 4 * cs * (t / kw / per * kw + t % kw) + t / kw % per * size;
-    for (size_t c = 0; c < p->columns; ++c) rotoi_put_weight(p, type, t * p->columns + c, c, to + 4 * c);
+ * in a channel, zeros where there is none.  p: taps = kh * kw, k = 1; p->scale and sums as in rotoi_pack_words. */
+static inline void rotoi_pack_columns(const rotoi_low_kernels *low, const rotoi_pack *p, size_t kw, unsigned char *out,
+                                      int32_t *sums) {
+  const size_t per = 4 / rotoi_type_size(low->type), kh = p->taps / kw, width = rotoi_packed_count(1, p->columns);
+  for (size_t ky = 0; ky < kh; ky += per) {
+    for (size_t kx = 0; kx < kw; ++kx, out += 4 * width)
+      low->pack(rotoi_pack_at(p, ky * kw + kx, 0), 4 * kw * p->columns, kh - ky < per ? kh - ky : per, p->columns, p->scale,
+                out, sums);
   }
 }
 
@@ -3524,41 +3662,22 @@ static inline void rotoi_pack_columns(const rotoi_pack *p, rotoi_type type, size
  * rounding may add, could leave an int32.  Halves of at most ROTOI_MOST_BYTE_ROWS rows are far below that limit. */
 enum { ROTOI_MOST_BYTE_ROWS = 1 << 22 };
 
-static inline void rotoi_byte_scales(const rotoi_pack *p, float *scale) {
+static inline void rotoi_byte_scales(const rotoi_low_kernels *low, const rotoi_pack *p, float *scale) {
+  enum { BLOCK = 256 };
   const size_t rows = p->taps * p->k;
   const double limit = 2147483647.0 / 255 - (double)rows / 2;
-  for (size_t j = 0; j < p->columns; ++j) scale[j] = 0;
-  for (size_t t = 0; t < p->taps; ++t) {
-    for (size_t l = 0; l < p->k; ++l) {
-      const unsigned char *row = rotoi_pack_at(p, t, l);
-      for (size_t j = 0; j < p->columns; ++j) {
-        const float w = rotoi_f32(row + j * p->col_stride * 4), size = w < 0 ? -w : w;
-        scale[j] = size > scale[j] ? size : scale[j];
-      }
+  for (size_t first = 0, end; first < p->columns; first = end) {
+    double sums[BLOCK] = {0};
+    end = p->columns - first < BLOCK ? p->columns : first + BLOCK;
+    for (size_t j = first; j < end; ++j) scale[j] = 0;
+    for (size_t t = 0; t < p->taps; ++t)
+      low->sizes(rotoi_pack_at(p, t, 0) + 4 * first, 4 * p->row_stride, p->k, end - first, scale + first,
+                 (double)rows * 127 > limit ? sums : NULL);
+    for (size_t j = first; j < end; ++j) {
+      scale[j] = scale[j] > 1e-30f ? 127 / scale[j] : 1;
+      if (sums[j - first] * (double)scale[j] > limit) scale[j] = (float)(0.999 * limit / sums[j - first]);
     }
   }
-  for (size_t j = 0; j < p->columns; ++j) {
-    scale[j] = scale[j] > 1e-30f ? 127 / scale[j] : 1;
-    if ((double)rows * 127 <= limit) continue;
-    double sum = 0;
-    for (size_t t = 0; t < p->taps; ++t) {
-      for (size_t l = 0; l < p->k; ++l) {
-        const double w = (double)rotoi_f32(rotoi_pack_at(p, t, l) + j * p->col_stride * 4);
-        sum += w < 0 ? -w : w;
-      }
-    }
-    if (sum * (double)scale[j] > limit) scale[j] = (float)(0.999 * limit / sum);
-  }
-}
-
-/* The sum of a packed column of bytes. */
-static inline int64_t rotoi_byte_sum(const rotoi_pack *p, size_t column, const unsigned char *packed) {
-  const size_t panel = column / p->nr, width = rotoi_panel_vectors(panel, p->columns, p->nr) * ROTOI_LANES;
-  const size_t words = p->taps * rotoi_words(p->k, ROTOI_U8);
-  const signed char *word = (const signed char *)packed + 4 * (panel * p->nr * words + column % p->nr);
-  int64_t sum = 0;
-  for (size_t i = 0; i < words; ++i, word += 4 * width) sum += word[0] + word[1] + word[2] + word[3];
-  return sum;
 }
 
 #endif
@@ -4533,6 +4652,10 @@ static roto_status rotoi_parse(const unsigned char *data, size_t size, rotoi_fil
  * Each value that exists in memory gets a place in the workspace for the steps between its making and its last reading; an
  * element-wise result takes the place of an operand that dies there.  The largest values choose first.
  *
+ * Weights are packed when a model is opened, but those of a product of one pixel in float32: it meets each of them once and reads
+ * them where they lie in the file, as long as no batch norm scales them.  (Products of the 49 pixels of a last stage can do that, too;
+ * rows far apart in small pages cost them 15 to 20 % of their time, more than packing saves a program that stays.)
+ *
  * Every step is cut into tasks here, by its shape alone: the same cut for any number of threads, hence the same bits.
  *
  * In low precision every value is stored low (bfloat16 or bytes) but those that something reads as floats: the output, the
@@ -4543,6 +4666,7 @@ static roto_status rotoi_parse(const unsigned char *data, size_t size, rotoi_fil
 
 typedef enum rotoi_step_kind {
   ROTOI_STEP_GEMM,
+  ROTOI_STEP_DENSE, /* a product of one pixel */
   ROTOI_STEP_DEPTHWISE,
   ROTOI_STEP_POOL,
   ROTOI_STEP_MEAN,
@@ -4556,8 +4680,9 @@ typedef enum rotoi_step_kind {
 #define ROTOI_ABSENT ((size_t)-1)
 
 enum {
-  ROTOI_POINTERS = 1024,     /* row pointers on the stack of a task: 8 KB */
-  ROTOI_PLAN_L2 = 256 * 1024 /* floats of one operand of a product that stay in the second-level cache */
+  ROTOI_POINTERS = 1024,      /* row pointers on the stack of a task: 8 KB */
+  ROTOI_PLAN_L2 = 256 * 1024, /* floats of one operand of a product that stay in the second-level cache */
+  ROTOI_PLAN_ALONE = 1 << 20  /* bytes of weights that are packed sooner than threads start */
 };
 
 /* Places are in bytes: of values in the workspace, of weights and bias in the plan's block; ROTOI_ABSENT where unused.  Strides
@@ -4572,12 +4697,14 @@ typedef struct rotoi_step {
   size_t in[ROTO_MAX_INPUTS]; /* CONCAT: all; else the first operand, then the second (GEMM: the residual) */
   size_t scale;               /* GEMM: factors of the input's channels; the input is overwritten with the product */
   size_t scaled;              /* GEMM: where the weights times these factors go, the input staying as it is; or absent */
-  size_t out, mean, partial;  /* DEPTHWISE: mean over the result and, for it, the sums of each band of rows */
-  size_t h, w, c, cs;         /* of in[0]; c is what the sums run over, cs the step from pixel to pixel */
-  size_t oh, ow, oc, ocs;     /* of out */
+  size_t out, mean,
+      partial;            /* DEPTHWISE: mean over the result and, for it, the sums of each band of rows; DENSE: of its rows */
+  size_t h, w, c, cs;     /* of in[0]; c is what the sums run over, cs the step from pixel to pixel */
+  size_t oh, ow, oc, ocs; /* of out */
   size_t part_c[ROTO_MAX_INPUTS], part_cs[ROTO_MAX_INPUTS]; /* CONCAT: of each input */
   size_t kh, kw, stride, pad_top, pad_left;
   size_t weights, bias;
+  const float *in_file;     /* DENSE: the weights where they lie in the file, tight; NULL: at `weights` */
   size_t factor;            /* GEMM of bytes: what a sum of products stands for, a column */
   size_t outside;           /* a pixel outside the picture; DEPTHWISE on words: a row of them */
   int dots;                 /* DEPTHWISE: the weights are words */
@@ -4585,7 +4712,7 @@ typedef struct rotoi_step {
   int max;                  /* POOL */
   size_t points, per_point; /* POINTS */
   /* What tasks share out: rows (GEMM: tiles of mr pixels; DEPTHWISE, POOL, CONCAT, UPSAMPLE: rows of the result; ADD, SCALE:
-   * pixels; POINTS: 16 points) and columns (GEMM: panels; DEPTHWISE: 16 channels; else 1), and into how many parts. */
+   * pixels; DENSE: rows of weights; POINTS: 16 points) and columns (GEMM: panels; DEPTHWISE: 16 channels; else 1), and into how many parts. */
   size_t rows, columns, row_tasks, column_tasks;
   size_t block; /* GEMM: tiles that meet a panel one after the other */
 } rotoi_step;
@@ -4626,10 +4753,11 @@ typedef struct rotoi_planner {
   rotoi_plan *plan;
   rotoi_value *values;
   size_t value_count, node_count;
-  int separate;              /* means and scalings are steps of their own */
-  float *scale, *byte_scale; /* of the node in hand: folded factors; what takes weights to bytes */
-  size_t *order;
+  int separate;           /* means and scalings are steps of their own */
+  unsigned char *scratch; /* of each step: see rotoi_plan_fill */
+  size_t *order;          /* of values, by place; then where the scratch of each step starts */
   const roto_allocator *allocator;
+  const roto_parallel *parallel; /* packs the weights */
 } rotoi_planner;
 
 /* The floats at a place of a block. */
@@ -4858,6 +4986,32 @@ static roto_status rotoi_plan_codes(rotoi_planner *p) {
   return ROTO_OK;
 }
 
+/* The weights of a product where the file has them, if kernels can read them there: no batch norm scales them, they lie as this
+ * machine's floats do, and whole vectors past the end of the last row are in the file, too (its self-test follows). */
+static const float *rotoi_plan_in_file(const rotoi_planner *p, const rotoi_value *head) {
+  const rotoi_file *file = p->file;
+  uint64_t count;
+  const unsigned char *weights = rotoi_tensor(file, head->node.tensors[0], &count);
+  const unsigned char *end = file->test_pixels + (size_t)file->input_width * file->input_height * file->input_channels;
+  if (p->plan->low || !rotoi_is_little() || (uintptr_t)weights % sizeof(float)) return NULL;
+  if ((size_t)(end - weights) < (size_t)count * sizeof(float) + ROTOI_LINE) return NULL;
+  for (const rotoi_value *v = head; v->next != ROTO_NONE; v = p->values + v->next)
+    if (p->values[v->next].node.op == ROTO_OP_BATCHNORM) return NULL;
+  return (const float *)(const void *)weights;
+}
+
+/* A product of one pixel on floats, whose taps are all pixels of the input, in order: the rows of its weights are what tasks share. */
+static int rotoi_plan_dense(rotoi_planner *p, rotoi_step *s, const rotoi_value *head) {
+  size_t rows = s->kh * s->kw * s->c, count;
+  s->kind = ROTOI_STEP_DENSE;
+  rotoi_plan_tasks(s, rows, 1, (double)rows * (double)s->ocs);
+  s->partial = p->value_count;
+  p->values[p->value_count++].size = s->row_tasks * s->ocs * sizeof(float);
+  s->in_file = rotoi_plan_in_file(p, head);
+  if (!s->in_file && (!rotoi_mul(rows, s->ocs, &count) || !rotoi_plan_weights(p, count, sizeof(float), &s->weights))) return 0;
+  return rotoi_plan_weights(p, s->ocs, sizeof(float), &s->bias);
+}
+
 static int rotoi_plan_gemm(rotoi_planner *p, rotoi_step *s, const rotoi_value *head, int from_input) {
   const rotoi_node *node = &head->node;
   const rotoi_plan *plan = p->plan;
@@ -4872,6 +5026,7 @@ static int rotoi_plan_gemm(rotoi_planner *p, rotoi_step *s, const rotoi_value *h
     s->h = plan->padded_h, s->w = plan->padded_w;
     s->pad_top = s->pad_left = 0;
   }
+  const int dense = s->oh * s->ow == 1 && s->kh == s->h && s->kw == s->w && !s->pad_top && !s->pad_left;
   /* Where no row of the kernel can leave the picture and pixels stand close, a row is one run of kw * c floats. */
   if (s->cs == s->c && ((from_input && plan->padded_h) || node->op == ROTO_OP_DENSE)) {
     s->c *= s->kw;
@@ -4887,6 +5042,7 @@ static int rotoi_plan_gemm(rotoi_planner *p, rotoi_step *s, const rotoi_value *h
   }
   if (head->residual != ROTO_NONE) s->in[1] = head->residual;
   s->low = s->in_code.type != ROTOI_F32;
+  if (dense && !s->low) return rotoi_plan_dense(p, s, head);
   size_t rows, count, pixels = s->oh * s->ow, mr = plan->kernels->mr;
   /* Rows of words in low precision: what counts below is the bytes of operands. */
   if (!rotoi_mul(s->kh * s->kw, s->low ? rotoi_words(s->c, s->in_code.type) : s->c, &rows)) return 0;
@@ -5020,7 +5176,7 @@ static roto_status rotoi_plan_step(rotoi_planner *p, uint32_t end) {
   if (s->in[1] != ROTOI_ABSENT) s->second_code = p->values[s->in[1]].code;
   if (s->factor != ROTOI_ABSENT && s->out_code.type == ROTOI_U8 && rotoi_has_curve(s->act) && rotoi_has_byte_tables())
     fits &= rotoi_plan_weights(p, 1, sizeof(rotoi_fall), &s->curve);
-  if (s->weights == ROTOI_ABSENT)
+  if (s->bias == ROTOI_ABSENT)
     s->low = s->in_code.type != ROTOI_F32 || s->second_code.type != ROTOI_F32 || s->out_code.type != ROTOI_F32;
   return fits ? ROTO_OK : ROTO_ERR_LIMIT;
 }
@@ -5160,61 +5316,65 @@ static void rotoi_fold(const rotoi_planner *p, const rotoi_value *head, size_t c
   }
 }
 
-/* Fold and pack the weights of one step. */
-static void rotoi_plan_fill(const rotoi_planner *p, const rotoi_step *s) {
+/* Fold and pack the weights of a step, a task: the last first, which are the largest.  Its scratch: folded factors, what takes weights
+ * to bytes, and sums of bytes, of each column. */
+static void rotoi_plan_fill(void *context, size_t index) {
+  const rotoi_planner *p = (const rotoi_planner *)context;
+  const rotoi_plan *plan = p->plan;
+  const size_t number = plan->step_count - 1 - index;
+  const rotoi_step *s = plan->steps + number;
+  if (s->bias == ROTOI_ABSENT) return;
   const rotoi_value *head = p->values + s->node;
-  float *bias = rotoi_floats(p->plan->weights, s->bias), *weights = rotoi_floats(p->plan->weights, s->weights);
-  if (s->curve != ROTOI_ABSENT) rotoi_make_curve(s->act, s->out_code, (rotoi_fall *)(void *)(p->plan->weights + s->curve));
-  memset(bias, 0, s->ocs * sizeof(float));
+  const size_t room = s->ocs * sizeof(float);
+  float *const scale = rotoi_floats(p->scratch, p->order[number]), *const byte_scale = scale + s->ocs;
+  int32_t *const sums = (int32_t *)(void *)(byte_scale + s->ocs);
+  float *bias = rotoi_floats(plan->weights, s->bias), *factor = NULL;
+  if (s->curve != ROTOI_ABSENT) rotoi_make_curve(s->act, s->out_code, (rotoi_fall *)(void *)(plan->weights + s->curve));
+  memset(bias, 0, room);
   for (size_t c = 0; c < s->oc; ++c) {
-    double scale, shift;
-    rotoi_fold(p, head, c, &scale, &shift);
-    p->scale[c] = (float)scale;
+    double folded, shift;
+    rotoi_fold(p, head, c, &folded, &shift);
+    scale[c] = (float)folded;
     bias[c] = (float)shift;
   }
+  if (s->outside)
+    memset(plan->weights + s->outside, s->in_code.type == ROTOI_U8 ? (int)s->read_code.zero : 0,
+           (s->dots ? s->w : 1) * s->cs * rotoi_type_size(s->in_code.type));
+  if (s->in_file) return;
   rotoi_pack pack;
   memset(&pack, 0, sizeof pack);
   if (head->node.op != ROTO_OP_BATCHNORM) pack.weights = rotoi_tensor(p->file, head->node.tensors[0], NULL);
   pack.taps = s->kh * s->kw;
-  pack.k = s->kind == ROTOI_STEP_GEMM ? s->c : 1;
+  pack.k = s->kind == ROTOI_STEP_DEPTHWISE ? 1 : s->c;
   pack.columns = pack.row_stride = s->oc;
   pack.col_stride = 1;
-  pack.scale = p->scale;
-  pack.nr = s->low ? p->plan->low->nr : p->plan->kernels->nr;
+  pack.scale = scale;
+  pack.nr = s->kind != ROTOI_STEP_GEMM ? s->ocs : s->low ? plan->low->nr : plan->kernels->nr;
+  unsigned char *words = plan->weights + s->weights;
   if (s->factor != ROTOI_ABSENT) {
     /* real = scale * sum of input * weight; the input is code.scale * (byte - code.zero), the weight byte / byte_scale. */
-    float *factor = rotoi_floats(p->plan->weights, s->factor);
-    rotoi_byte_scales(&pack, p->byte_scale);
-    memset(factor, 0, s->ocs * sizeof(float));
-    for (size_t c = 0; c < s->oc; ++c) factor[c] = s->read_code.scale * p->scale[c] / p->byte_scale[c];
-    pack.scale = p->byte_scale;
+    factor = rotoi_floats(plan->weights, s->factor);
+    rotoi_byte_scales(plan->low, &pack, byte_scale);
+    memset(factor, 0, room);
+    memset(sums, 0, room);
+    for (size_t c = 0; c < s->oc; ++c) factor[c] = s->read_code.scale * scale[c] / byte_scale[c];
+    pack.scale = byte_scale;
   }
-  unsigned char *words = p->plan->weights + s->weights;
-  if (s->outside)
-    memset(p->plan->weights + s->outside, s->in_code.type == ROTOI_U8 ? (int)s->read_code.zero : 0,
-           (s->dots ? s->w : 1) * s->cs * rotoi_type_size(s->in_code.type));
   if (s->dots) {
-    rotoi_pack_columns(&pack, s->in_code.type, s->kw, s->cs, words);
-    pack.nr = s->cs; /* how far apart words of a column are */
-  } else if (s->kind == ROTOI_STEP_DEPTHWISE) {
-    memset(weights, 0, pack.taps * s->cs * sizeof(float));
-    for (size_t t = 0; t < pack.taps; ++t) {
-      for (size_t c = 0; c < s->oc; ++c)
-        weights[t * s->cs + c] = s->in_code.scale * p->scale[c] *
-                                 (pack.weights ? rotoi_f32((const unsigned char *)pack.weights + (t * s->oc + c) * 4) : 1.0f);
-    }
-  } else if (!s->low) {
-    rotoi_pack_panels(&pack, weights);
+    rotoi_pack_columns(plan->low, &pack, s->kw, words, sums);
+  } else if (s->kind == ROTOI_STEP_GEMM && s->low) {
+    rotoi_pack_words(plan->low, &pack, words, sums);
   } else {
-    for (size_t panel = 0; panel < s->columns; ++panel) rotoi_pack_words(&pack, s->in_code.type, panel, words);
+    for (size_t c = 0; s->low && c < s->oc; ++c) scale[c] *= s->in_code.scale;
+    if (pack.weights) {
+      rotoi_pack_panels(&pack, rotoi_floats(plan->weights, s->weights));
+    } else { /* a batch norm: no more than its factors */
+      memset(words, 0, room);
+      memcpy(words, scale, s->oc * sizeof(float));
+    }
   }
-  if (s->factor == ROTOI_ABSENT) return;
-  const float *factor = rotoi_floats(p->plan->weights, s->factor);
-  if (s->dots) pack.taps = s->kw, pack.k = s->kh;
-  for (size_t c = 0; c < s->oc; ++c) {
-    const double sum = (double)rotoi_byte_sum(&pack, c, words);
-    bias[c] = (float)((double)bias[c] - (double)factor[c] * (double)s->read_code.zero * sum);
-  }
+  for (size_t c = 0; factor && c < s->oc; ++c)
+    bias[c] = (float)((double)bias[c] - (double)factor[c] * (double)s->read_code.zero * (double)sums[c]);
 }
 
 static void rotoi_plan_free(rotoi_plan *plan, const roto_allocator *allocator) {
@@ -5225,7 +5385,7 @@ static void rotoi_plan_free(rotoi_plan *plan, const roto_allocator *allocator) {
 
 static roto_status rotoi_plan_build(rotoi_planner *p) {
   rotoi_plan *plan = p->plan;
-  size_t zeros = 0, most_channels = 0, place;
+  size_t zeros = 0, scratch = 0, place;
   rotoi_plan_nodes(p);
   for (uint32_t i = 1; i < p->node_count; ++i) {
     if (p->values[i].node.op == ROTO_OP_SCALE && !p->separate) rotoi_plan_scale(p, i);
@@ -5237,7 +5397,6 @@ static roto_status rotoi_plan_build(rotoi_planner *p) {
   for (uint32_t i = 1; i < p->node_count; ++i) {
     const rotoi_value *v = p->values + i;
     if (v->cs > zeros) zeros = v->cs;
-    if (v->node.c > most_channels) most_channels = v->node.c;
   }
   plan->picture = p->value_count;
   p->values[p->value_count].cs = plan->input_c;
@@ -5251,30 +5410,37 @@ static roto_status rotoi_plan_build(rotoi_planner *p) {
   if (!rotoi_plan_memory(p)) return ROTO_ERR_LIMIT;
 
   plan->weights = (unsigned char *)rotoi_alloc(p->allocator, plan->weight_size);
-  p->scale = (float *)rotoi_alloc(p->allocator, most_channels * sizeof(float));
-  p->byte_scale = (float *)rotoi_alloc(p->allocator, most_channels * sizeof(float));
-  if (!plan->weights || !p->scale || !p->byte_scale) return ROTO_ERR_MEMORY;
-  memset(plan->weights, 0, zeros * sizeof(float)); /* the rest is written whole: zeros before would be another pass over it */
   for (size_t i = 0; i < plan->step_count; ++i) {
-    if (plan->steps[i].weights != ROTOI_ABSENT) rotoi_plan_fill(p, plan->steps + i);
+    p->order[i] = scratch;
+    if (plan->steps[i].bias != ROTOI_ABSENT) scratch += 3 * plan->steps[i].ocs * sizeof(float); /* less than the weight block */
+  }
+  p->scratch = (unsigned char *)rotoi_alloc(p->allocator, scratch);
+  if (!plan->weights || !p->scratch) return ROTO_ERR_MEMORY;
+  memset(plan->weights, 0, zeros * sizeof(float)); /* the rest is written whole: zeros before would be another pass over it */
+  if (plan->weight_size > ROTOI_PLAN_ALONE) {
+    rotoi_parallel(p->parallel, plan->step_count, rotoi_plan_fill, p);
+  } else {
+    for (size_t i = 0; i < plan->step_count; ++i) rotoi_plan_fill(p, i);
   }
   return ROTO_OK;
 }
 
-/* Plan a validated file for a kernel table, and for low precision if `low` is not NULL (bytes need a file with ranges).  On failure `plan` is empty.  The plan does not refer to the file. */
+/* Plan a validated file for a kernel table, and for low precision if `low` is not NULL (bytes need a file with ranges).  On failure `plan` is empty.  The plan may read weights in the file. */
 static roto_status rotoi_plan_create(const rotoi_file *file, const rotoi_kernels *kernels, const rotoi_low_kernels *low,
-                                     int separate, const roto_allocator *allocator, rotoi_plan *plan) {
+                                     const roto_options *options, rotoi_plan *plan) {
   rotoi_planner p;
   size_t nodes = file->node_count, values = 2 * nodes + 1; /* at most one value of sums a node, and the picture */
+  const roto_allocator *allocator = &options->allocator;
   roto_status status = ROTO_ERR_MEMORY;
   memset(plan, 0, sizeof *plan);
   memset(&p, 0, sizeof p);
   plan->kernels = kernels;
   plan->low = low;
-  p.separate = separate;
+  p.separate = options->separate;
   p.file = file;
   p.plan = plan;
   p.allocator = allocator;
+  p.parallel = &options->parallel;
   p.node_count = p.value_count = nodes;
   plan->steps = (rotoi_step *)rotoi_alloc(allocator, nodes * sizeof(rotoi_step));
   p.values = (rotoi_value *)rotoi_alloc(allocator, values * sizeof(rotoi_value));
@@ -5283,8 +5449,7 @@ static roto_status rotoi_plan_create(const rotoi_file *file, const rotoi_kernels
     memset(p.values, 0, values * sizeof(rotoi_value));
     status = rotoi_plan_build(&p);
   }
-  rotoi_free(allocator, p.scale);
-  rotoi_free(allocator, p.byte_scale);
+  rotoi_free(allocator, p.scratch);
   rotoi_free(allocator, p.order);
   rotoi_free(allocator, p.values);
   if (status) rotoi_plan_free(plan, allocator);
@@ -5426,6 +5591,29 @@ static void rotoi_run_gemm(const rotoi_run *run, const rotoi_part *part) {
       }
     }
   }
+}
+
+/* Rows [row0, row1) of the weights of a product of one pixel; a tap has as many as the input has channels. */
+static void rotoi_run_dense(const rotoi_run *run, const rotoi_part *part) {
+  const rotoi_step *s = run->step;
+  const float *in = rotoi_floats(run->values, s->in[0]), *weights = s->in_file;
+  const size_t stride = weights ? s->oc : s->ocs, apart = s->c > s->cs ? s->c : s->cs; /* c may be a row of the kernel */
+  float *sums = rotoi_floats(run->values, s->partial) + part->row_task * s->ocs;
+  if (!weights) weights = rotoi_floats(run->plan->weights, s->weights);
+  memset(sums, 0, s->ocs * sizeof(float));
+  for (size_t row = part->row0, end; row < part->row1; row = end) {
+    const size_t tap = row / s->c;
+    end = rotoi_min((tap + 1) * s->c, part->row1);
+    run->plan->kernels->dense(in + tap * apart + row % s->c, weights + row * stride, end - row, stride, s->oc, sums);
+  }
+}
+
+/* Its result from the sums of its parts, in order. */
+static void rotoi_finish_dense(const rotoi_plan *plan, const rotoi_step *s, unsigned char *values) {
+  float *partial = rotoi_floats(values, s->partial), *bias = rotoi_floats(plan->weights, s->bias);
+  for (size_t i = 1; i < s->row_tasks; ++i) plan->kernels->add(partial, partial + i * s->ocs, s->ocs, ROTO_ACT_NONE, partial);
+  if (s->in[1] != ROTOI_ABSENT) plan->kernels->add(partial, rotoi_floats(values, s->in[1]), s->ocs, ROTO_ACT_NONE, partial);
+  plan->kernels->add(partial, bias, s->ocs, s->act, rotoi_floats(values, s->out));
 }
 
 static const rotoi_fall *rotoi_step_curve(const rotoi_plan *plan, const rotoi_step *s) {
@@ -5645,6 +5833,9 @@ static void rotoi_run_task(void *context, size_t index) {
         rotoi_run_gemm(run, &part);
       }
       break;
+    case ROTOI_STEP_DENSE:
+      rotoi_run_dense(run, &part);
+      break;
     case ROTOI_STEP_DEPTHWISE:
       rotoi_run_depthwise(run, &part);
       break;
@@ -5729,7 +5920,8 @@ static void rotoi_finish_mean(const rotoi_plan *plan, const rotoi_step *s, unsig
 /* What a step moves and computes.  Where the planner joined a kernel's columns, or all of it, with the channels of a product,
  * the report takes them apart again. */
 static void rotoi_step_cost(const rotoi_step *s, unsigned char *values_at, roto_step *cost) {
-  static const char *const kinds[] = {"gemm", "depthwise", "pool", "mean", "add", "scale", "concat", "upsample", "points"};
+  static const char *const kinds[] = {"gemm", "gemm",  "depthwise", "pool",     "mean",
+                                      "add",  "scale", "concat",    "upsample", "points"};
   size_t element = rotoi_type_size(s->in_code.type), taps = s->kh * s->kw, weights = 0;
   size_t in = s->h * s->w * s->cs * element, out = s->oh * s->ow * s->ocs * rotoi_type_size(s->out_code.type),
          values = in + out;
@@ -5745,12 +5937,12 @@ static void rotoi_step_cost(const rotoi_step *s, unsigned char *values_at, roto_
     cost->kernel_w = (uint32_t)kernel_w;
     cost->stride = (uint32_t)s->stride;
   }
-  if (s->kind == ROTOI_STEP_GEMM) {
+  if (s->kind == ROTOI_STEP_GEMM || s->kind == ROTOI_STEP_DENSE) {
     cost->precision = s->in_code.type == ROTOI_U8     ? ROTO_PRECISION_INT8
                       : s->in_code.type == ROTOI_BF16 ? ROTO_PRECISION_BF16
                                                       : ROTO_PRECISION_FP32;
     cost->multiply_adds = (uint64_t)(s->oh * s->ow) * taps * s->c * s->oc;
-    weights = taps * s->c * s->ocs * element + s->ocs * sizeof(float);
+    weights = taps * s->c * (s->in_file ? s->oc : s->ocs) * element + s->ocs * sizeof(float);
     if (s->in[1] != ROTOI_ABSENT) values += second;
     if (s->scale != ROTOI_ABSENT && s->scaled == ROTOI_ABSENT) values += in;
   } else if (s->kind == ROTOI_STEP_DEPTHWISE) {
@@ -5779,6 +5971,7 @@ static void rotoi_execute(const rotoi_plan *plan, const roto_parallel *parallel,
     if (run.step->scaled != ROTOI_ABSENT) rotoi_scale_weights(plan, run.step, values);
     rotoi_parallel(parallel, run.step->row_tasks * run.step->column_tasks, rotoi_run_task, &run);
     if (run.step->mean != ROTOI_ABSENT) rotoi_finish_mean(plan, run.step, values);
+    if (run.step->kind == ROTOI_STEP_DENSE) rotoi_finish_dense(plan, run.step, values);
     if (profile->clock) {
       roto_step cost;
       rotoi_step_cost(run.step, values, &cost);
@@ -6562,8 +6755,7 @@ static roto_status rotoi_open(const void *data, size_t size, const roto_options 
   const rotoi_low_kernels *low = NULL;
   if (options->precision == ROTO_PRECISION_BF16) low = rotoi_select_low(kernels, ROTOI_BF16);
   if (options->precision == ROTO_PRECISION_INT8) low = rotoi_select_low(kernels, ROTOI_U8);
-  status =
-      m->vertices ? rotoi_plan_create(&m->file, kernels, low, options->separate, &m->allocator, &m->plan) : ROTO_ERR_MEMORY;
+  status = m->vertices ? rotoi_plan_create(&m->file, kernels, low, options, &m->plan) : ROTO_ERR_MEMORY;
   if (!status) status = rotoi_shapes_create(&m->file, m->plan.kernels, &m->allocator, &m->shapes);
   if (!status && m->plan.workspace < m->shapes.workspace) m->plan.workspace = m->shapes.workspace;
   if (!status && file.look_count) {
