@@ -798,7 +798,7 @@ static void describe_fused(const fused_case *f, array a[F_ARRAYS]) {
       prefix##pointwise_forward(cp, out, s.ic, s.oc, &x, a[F_WEIGHT], b[F_OUT], f->half, f->after ? &after : NULL); \
     }                                                                                                               \
     prefix##view_copy(cp, in, s.ic, &x, a[F_COPY]);                                                                 \
-    memset(a[F_MEANS], 0, s.n * reference_value_stride(s.ic) * sizeof(type));                                       \
+    memset(a[F_MEANS], 0, s.n *reference_value_stride(s.ic) * sizeof(type));                                        \
     if (f->norm) {                                                                                                  \
       prefix##value_view plain = {b[F_X], f->half, &before, NULL, image};                                           \
       prefix##view_mean(cp, s.n, image, s.ic, &plain, a[F_MEANS]);                                                  \
@@ -888,7 +888,8 @@ static void allow_rounding(const fused_case *f, double *const *want, const doubl
   for (size_t i = 0; i < in * ics; i++) {
     size_t c = i % ics, image = i / ics / (s.h * s.w) * ics + c;
     if (c >= s.ic) continue;
-    double through = f->norm && !f->factor ? 1.1 : 1, error = products * sum_dx[i] * through, distance = 0, inv_std = 0, flat = 0;
+    double through = f->norm && !f->factor ? 1.1 : 1, error = products * sum_dx[i] * through, distance = 0, inv_std = 0,
+           flat = 0;
     if (f->norm) {
       distance = fabs(want[F_X][i] - want[F_ROWS][NORM_MEAN * ics + c]);
       inv_std = 1 / sqrt(want[F_ROWS][NORM_VARIANCE * ics + c] + 1e-3);

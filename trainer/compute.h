@@ -99,7 +99,7 @@ void norm_statistics(compute *cp, size_t pixels, size_t c, const real *x, int fr
 void norm_slope(compute *cp, size_t n, size_t image, size_t c, const real *x, int half, norm_layer *norm, int frozen,
                 const real *factor, const real *addition, real *dy);
 
-void view_copy(compute *cp, size_t pixels, size_t c, const value_view *x, real *y);          /* y = the view */
+void view_copy(compute *cp, size_t pixels, size_t c, const value_view *x, real *y); /* y = the view */
 /* [n][cs], means over an image of a view that has a norm and no factor */
 void view_mean(compute *cp, size_t n, size_t image, size_t c, const value_view *x, real *y);
 void slope_copy(compute *cp, size_t pixels, size_t c, const slope_view *dy, int add, real *dx); /* dx (+)= ; dx may be dz */

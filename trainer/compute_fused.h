@@ -662,7 +662,8 @@ static void depthwise_norm_forward_task(void *context, size_t task) {
 void depthwise_norm_forward(compute *cp, const conv_shape *s, const value_view *x, const real *weight, real *y, int half,
                             norm_layer *after) {
   depthwise_norm p = depthwise_layer(cp, s, 98304);
-  p.x = x, p.y = y, p.half = half, p.stream = depthwise_streams(&p, s->n * s->oh * s->ow * p.cs, half), p.statistics = after != NULL;
+  p.x = x, p.y = y, p.half = half, p.stream = depthwise_streams(&p, s->n * s->oh * s->ow * p.cs, half),
+  p.statistics = after != NULL;
   p.weight = padded_weights(cp, s, weight, NULL);
   if (after) p.sums = norm_sums_of(cp, s->n, p.cs);
   pass_for(cp, s->n * p.groups, depthwise_norm_forward_task, &p);

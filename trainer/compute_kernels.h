@@ -308,7 +308,8 @@ K_INLINE void K(put)(const pass_out *o, size_t p, size_t c, const V *z, const si
   }
   float *y = o->y + p * o->pixel_stride + c / 16 * o->block_stride + c % 16;
   ROTOI_UNROLL
-  for (size_t i = 0; i < rows; i++) V_STORE(y + i * o->pixel_stride, o->add ? V_ADD(z[i], V_LOAD(y + i * o->pixel_stride)) : z[i]);
+  for (size_t i = 0; i < rows; i++)
+    V_STORE(y + i * o->pixel_stride, o->add ? V_ADD(z[i], V_LOAD(y + i * o->pixel_stride)) : z[i]);
 }
 
 /* y = act((x - mean) * scale + beta) * factor: a view, four pixels at once, so that the rows of the norm are loaded once for all
