@@ -3450,7 +3450,7 @@ static ROTOI_AVX512 void rotoi_pack_u8(const unsigned char *row, size_t step, si
     for (size_t i = 0; i < count; ++i) {
       const __m512 w = _mm512_mul_ps(_mm512_maskz_loadu_ps(lanes, row + i * step + 4 * c), factor);
       const __m512i q = _mm512_maskz_cvtps_epi32(0xffff, w), byte = _mm512_and_si512(q, _mm512_set1_epi32(0xff));
-      word = _mm512_or_si512(word, _mm512_sll_epi32(byte, _mm_cvtsi32_si128((int)(8 * i))));
+      word = _mm512_or_si512(word, _mm512_maskz_sll_epi32(0xffff, byte, _mm_cvtsi32_si128((int)(8 * i))));
       sum = _mm512_add_epi32(sum, q);
     }
     _mm512_mask_storeu_epi32(sums + c, lanes, sum);
@@ -3582,7 +3582,7 @@ static inline const unsigned char *rotoi_pack_at(const rotoi_pack *p, size_t t, 
 
 /* Columns [first, first + 16) of a row, times their factors; zeros past the last column. */
 rotoi_inline void rotoi_pack_block(const rotoi_pack *p, const unsigned char *row, size_t first, float *block) {
-  const size_t real = p->columns - first < ROTOI_LANES ? p->columns - first : ROTOI_LANES;
+  const size_t real = p->columns - first < ROTOI_LANES ? p->columns - first : (size_t)ROTOI_LANES;
   const float *scale = p->scale ? p->scale + first : NULL;
   row += first * p->col_stride * 4;
   if (real == ROTOI_LANES && p->col_stride == 1 && rotoi_is_little()) { /* of constant length, for compilers */

@@ -969,7 +969,7 @@ static ROTOI_AVX512 void rotoi_pack_u8(const unsigned char *row, size_t step, si
     for (size_t i = 0; i < count; ++i) {
       const __m512 w = _mm512_mul_ps(_mm512_maskz_loadu_ps(lanes, row + i * step + 4 * c), factor);
       const __m512i q = _mm512_maskz_cvtps_epi32(0xffff, w), byte = _mm512_and_si512(q, _mm512_set1_epi32(0xff));
-      word = _mm512_or_si512(word, _mm512_sll_epi32(byte, _mm_cvtsi32_si128((int)(8 * i))));
+      word = _mm512_or_si512(word, _mm512_maskz_sll_epi32(0xffff, byte, _mm_cvtsi32_si128((int)(8 * i))));
       sum = _mm512_add_epi32(sum, q);
     }
     _mm512_mask_storeu_epi32(sums + c, lanes, sum);

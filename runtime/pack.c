@@ -50,7 +50,7 @@ static inline const unsigned char *rotoi_pack_at(const rotoi_pack *p, size_t t, 
 
 /* Columns [first, first + 16) of a row, times their factors; zeros past the last column. */
 rotoi_inline void rotoi_pack_block(const rotoi_pack *p, const unsigned char *row, size_t first, float *block) {
-  const size_t real = p->columns - first < ROTOI_LANES ? p->columns - first : ROTOI_LANES;
+  const size_t real = p->columns - first < ROTOI_LANES ? p->columns - first : (size_t)ROTOI_LANES;
   const float *scale = p->scale ? p->scale + first : NULL;
   row += first * p->col_stride * 4;
   if (real == ROTOI_LANES && p->col_stride == 1 && rotoi_is_little()) { /* of constant length, for compilers */

@@ -288,7 +288,7 @@ static void what_is_covered_is_hidden(void) {
     f->crop[2] = f->crop[3] = 50 + t;
     for (int i = 0; i < POINTS; ++i) {
       int covered = (t >= 5 && t < 10 && i < 3) || (t == 15 && i < 4) || i == 4; /* e is never known, and of no shape */
-      f->points[i].error = (covered ? 0.02 : 0.01 + 0.0002 * ((t + i) % 3)) * f->crop[2];
+      f->points[i].error = (covered ? 0.025 : 0.01 + 0.0002 * ((t + i) % 3)) * f->crop[2];
     }
     f->shapes[0].vertex_count = 5;
     f->shapes[0].vertices = (roto_vertex *)cli_alloc(5, sizeof(roto_vertex));
