@@ -1375,6 +1375,34 @@ static void count_changes(const network *net, const trunk *t, const real *before
 }
 
 /* `map` is the index of the last feature map, counted back from the graph's last value. */
+/* The mean of a network's numbers and of three times those is twice those; a network of other layers is refused. */
+static void average(const unsigned char *model, size_t size, network *other, const char *path) {
+  const uint32_t side = other->nodes[0].w;
+  char message[MESSAGE_SIZE] = "";
+  trunk t;
+  network net;
+  uint32_t x = 0, wrong = 0;
+  net_init(&net);
+  net_input(&net, side, side, 3);
+  int status = file_write(path, model, size, message);
+  if (status == 0) status = trunk_load(path, 1, &t, message);
+  if (!CHECK(status == 0, "%s", message)) return;
+  CHECK(trunk_build(&t, &net, &x, message) == 0, "%s", message);
+  net_finish(&net, 1);
+  trunk_fill(&t, &net);
+  for (size_t i = 0; i < net.value_count; i++) net.values[i] *= 3;
+  CHECK(trunk_blend(path, 0.5, &net, message) == 0, "%s", message);
+  for (uint32_t i = 0; i < t.param_count; i++)
+    for (size_t k = 0; k < net.params[i].count; k++) {
+      double original = (double)t.tensors[i][k], mean = (double)net.values[net.params[i].offset + k];
+      wrong += !(fabs(mean - 2 * original) <= 1e-6 * fabs(original));
+    }
+  CHECK(net.param_count == t.param_count && wrong == 0, "%u numbers of %u tensors are no mean", wrong, t.param_count);
+  CHECK(trunk_blend(path, 0.5, other, message) == -1 && strstr(message, "other layers") != NULL, "%s", message);
+  net_free(&net);
+  trunk_free(&t);
+}
+
 static void fine_tune(const char *name, int (*build)(graph *), int map, const char *head, const char *path) {
   enum { POINTS = 4, SIDE = 40 };
   graph g;
@@ -1469,6 +1497,7 @@ static void fine_tune(const char *name, int (*build)(graph *), int map, const ch
     roto_session_free(session);
     roto_close(opened);
   }
+  average(tuned, size, &alone, path);
   printf("  %s: features off by %.2g of the largest, loss %.3g, %.3g after the head's steps, %.3g after all\n", name,
          worst / largest, first, second, third);
   free(tuned);

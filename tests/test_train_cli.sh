@@ -42,7 +42,7 @@ else
   skip 'the bar on a terminal: there is no program script'
 fi
 expect 0 'b0 +224 .*b7 +600 |b7 +600' networks
-for command in character landmarks shapes eval experiment import revectorize augment 'dataset info' 'dataset crop' 'dataset import' \
+for command in character landmarks average shapes eval experiment import revectorize augment 'dataset info' 'dataset crop' 'dataset import' \
   networks bench synth demo; do
   expect 0 '^example:' $command --help
 done
@@ -88,6 +88,22 @@ if [ -x "$build/tests/test_import" ] && mkdir onnx && "$build/tests/test_import"
 else
   skip 'fine-tuning from an imported network: tests/test_import, which writes one, is not built'
 fi
+
+# Models trained on from one become one: its error lies near theirs.
+expect 0 'wrote 1.roto' landmarks shot --size 32 --epochs 1 --net "$net" --validation shot -o 1.roto
+expect 0 'wrote tuned.roto' landmarks shot --finetune 1.roto --epochs 2 --seed 3 -o tuned.roto
+refuse 4 'does not fit a picture of 64 x 64; its own size is 32 x 32' landmarks shot --finetune 1.roto --size 64 -o made.roto
+expect 0 'validation NME' average 1.roto tuned.roto --validation shot -o made.roto
+holds out 'wrote made.roto'
+runs 0 'agrees' "$build/roto" model selftest made.roto
+expect 0 'wrote again.roto' average 1.roto 1.roto 1.roto --validation shot -o again.roto
+for m in 1 again; do "$build/roto-train" eval --model $m.roto --data shot --json >$m.json; done
+if cmp -s 1.json again.json; then pass; else fail 'the average of a model with itself is another'; fi
+refuse 4 'puppet.roto: its network has other layers' average 1.roto "$model" --validation shot -o made.roto
+refuse 4 'none.roto: ' average none.roto 1.roto --validation shot -o made.roto
+refuse 2 'two models or more' average 1.roto --validation shot -o made.roto
+refuse 2 '--validation DIR is missing' average 1.roto tuned.roto -o made.roto
+refuse 3 'nowhere' average 1.roto tuned.roto --validation nowhere -o made.roto
 
 # Frames that cannot be used are named and counted; the others are trained on and measured.
 cp -r shot bad

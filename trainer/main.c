@@ -136,6 +136,54 @@ static int landmarks_main(int argc, char **argv) {
   return status;
 }
 
+static int average_main(int argc, char **argv) {
+  train_options o = train_defaults();
+  char *data = NULL;
+  const char *isa = NULL;
+  int threads = 0;
+  o.name = "landmarks";
+  const cli_option options[] = {
+      {"-o", CLI_STRING, &o.output, "FILE", "model to write; may be one of them"},
+      {"--validation", CLI_STRING, &data, "DIR", "frames none of the models was trained on, to measure and to calibrate on"},
+      {"--threads", CLI_INTEGER, &threads, "N", "threads (default: all allowed)"},
+      {"--isa", CLI_STRING, &isa, "NAME", "highest instruction set: scalar, avx2, avx512"},
+      {"--name", CLI_STRING, &o.name, "TEXT", "name of the model"},
+      {"--description", CLI_STRING, &o.description, "TEXT", "description of the model"},
+      {"--quiet", CLI_FLAG, &o.quiet, NULL, "print nothing but errors"},
+  };
+  const cli_command command = {
+      "roto-train average", "MODEL MODEL... --validation DIR -o MODEL.roto",
+      "Average the weights of models that were trained on from one and the same, each with another seed: as good as asking all "
+      "of "
+      "them, in the time of one (Wortsman et al. 2022, \"Model soups\").  Shapes, template and text are the first one's.",
+      "for s in 1 2 3 4; do roto-train landmarks shots --finetune puppet.roto --grow 0 --settle 1 --epochs 20 --seed $s -o "
+      "$s.roto; "
+      "done\n"
+      "  roto-train average 1.roto 2.roto 3.roto 4.roto --validation held_out -o puppet.roto",
+      OPTIONS(options)};
+  int count = cli_parse(&command, argc, argv);
+  if (count < 2) cli_usage(&command, "expected two models or more");
+  if (o.output == NULL) cli_usage(&command, "-o MODEL.roto is missing");
+  if (data == NULL) cli_usage(&command, "--validation DIR is missing: frames to calibrate the average on");
+  model_file first;
+  char message[MESSAGE_SIZE];
+  if (model_open(argv[0], ROTO_ISA_AUTO, &first, message) != 0) cli_fail(EXIT_MODEL, "%s", message);
+  o.augment.margin = roto_get_info(first.model)->crop_margin;
+  model_close(&first);
+  o.finetune = argv[0];
+  o.averaged = argv + 1;
+  o.averaged_count = (size_t)count - 1;
+  o.data = &data;
+  o.data_count = 1;
+  o.validation = data;
+  o.epochs = 0;
+  o.restart = 1;
+  compute *cp = start_compute(threads, isa);
+  int status = train_run(cp, &o);
+  compute_free(cp);
+  return status;
+}
+
 static int eval_main(int argc, char **argv) {
   const char *model_path = NULL, *data = NULL, *crop = "landmarks", *anchors = NULL, *isa = NULL, *character_path = NULL;
   int json = 0, threads = 0, worst = 0, views = 1, true_landmarks = 0;
@@ -275,6 +323,7 @@ static const struct {
 } commands[] = {
     {"character", character_main, "train everything a shot needs, and write a report"},
     {"landmarks", landmarks_main, "train a landmark model on annotated shots"},
+    {"average", average_main, "average the weights of landmark models trained on from one"},
     {"shapes", shape_model_main, "train the networks that draw shapes through the landmarks"},
     {"eval", eval_main, "measure a model on annotated shots"},
     {"experiment", experiment_main, "the paper's tables on shots of one's own"},

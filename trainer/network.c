@@ -208,7 +208,6 @@ uint32_t net_append(network *net, const roto_node_desc *d) {
   size_t weights = (size_t)d->kh * d->kw * (d->op == ROTO_OP_CONV ? in.c : 1) * d->c;
   int window = d->kh > 0, weighted = d->op == ROTO_OP_CONV || d->op == ROTO_OP_DEPTHWISE || d->op == ROTO_OP_DENSE;
   if (window && (in.h + d->pad_top + d->pad_bottom < d->kh || in.w + d->pad_left + d->pad_right < d->kw)) return 0;
-  if (d->op == ROTO_OP_DENSE && in.h * in.w != 1) return 0; /* its weights are for one size */
   if (d->op == ROTO_OP_SCALE && b.h * b.w != 1) return 0;
   if ((d->op == ROTO_OP_ADD || d->op == ROTO_OP_CONCAT) && (b.h != in.h || b.w != in.w)) return 0;
   net_node *node = add_node(net, d->op, d->input_count, d->inputs[0], d->inputs[1]);
@@ -227,7 +226,12 @@ uint32_t net_append(network *net, const roto_node_desc *d) {
     node->w = (in.w + d->pad_left + d->pad_right - d->kw) / d->stride + 1;
   }
   if (weighted) node->c = d->c;
-  if (d->op == ROTO_OP_DENSE) weights = (size_t)in.c * d->c;
+  if (d->op == ROTO_OP_DENSE) {
+    weights = (size_t)in.h * in.w * in.c * d->c;
+    node->kh = in.h;
+    node->kw = in.w;
+    node->h = node->w = 1;
+  }
   if (d->op == ROTO_OP_GLOBALPOOL) node->h = node->w = 1;
   if (d->op == ROTO_OP_UPSAMPLE) node->h *= 2, node->w *= 2;
   for (uint32_t k = 1; d->op == ROTO_OP_CONCAT && k < d->input_count; k++) node->c += net->nodes[d->inputs[k]].c;

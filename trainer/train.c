@@ -126,6 +126,8 @@ static void build_network(run *r, uint32_t size) {
     cli_fail(EXIT_USAGE, "%s", message);
   net_finish(&r->net, (uint64_t)r->o->seed);
   if (r->trunk.nodes != NULL) trunk_fill(&r->trunk, &r->net);
+  for (size_t i = 0; i < r->o->averaged_count; i++)
+    if (trunk_blend(r->o->averaged[i], 1 / (double)(i + 2), &r->net, message) != 0) cli_fail(EXIT_MODEL, "%s", message);
   r->net.frozen_norm = r->o->fixed != NULL; /* a few frames have no statistics worth the name */
   r->net.recompute = r->o->recompute;
   net_prepare(&r->net, r->cp, (size_t)r->o->batch);
@@ -594,6 +596,11 @@ int train_run(compute *cp, const train_options *o) {
   if (loaded == 1) log_line(&r, "epoch,learning_rate,loss,validation_nme_percent,validation_mae_px,core_minutes\n");
   if (loaded == 0 && !o->quiet) printf("going on from %s at epoch %llu\n", r.checkpoint, (unsigned long long)r.state.epoch + 1);
 
+  metrics m;
+  if (o->epochs == 0 && r.validation.frame_count > 0) {
+    if (evaluate_run(&r, &m, message) != 0) cli_fail(EXIT_FAILED, "%s", message);
+    if (!o->quiet) printf("validation NME %.3f %%, MAE %.3f px\n", m.nme_percent, m.mae_total_px);
+  }
   cli_catch_signals();
   cli_progress progress;
   cli_progress_start(&progress, stdout, "training", (size_t)o->epochs * r.batch_count);
@@ -641,7 +648,8 @@ int train_run(compute *cp, const train_options *o) {
     status = EXIT_WRITE;
   } else {
     remove(r.checkpoint);
-    if (!o->quiet) printf("wrote %s (%.2f MB), %s and %s\n", o->output, (double)size / 1e6, r.log, r.plot);
+    if (!o->quiet && o->epochs == 0) printf("wrote %s (%.2f MB)\n", o->output, (double)size / 1e6);
+    if (!o->quiet && o->epochs > 0) printf("wrote %s (%.2f MB), %s and %s\n", o->output, (double)size / 1e6, r.log, r.plot);
   }
   free(bytes);
   tear_down(&r);

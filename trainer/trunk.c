@@ -86,9 +86,13 @@ int trunk_build(trunk *t, network *net, uint32_t *x, char *message) {
   for (uint32_t i = 1; i <= t->last; i++) {
     roto_node_desc n = t->nodes[i];
     if (!t->needed[i]) continue;
+    const roto_node_desc *in = &t->nodes[n.inputs[0]];
     for (uint32_t k = 0; k < n.input_count; k++) n.inputs[k] = place[n.inputs[k]];
-    place[i] = n.op == ROTO_OP_POINTS ? net_points(net, n.inputs[0], roto_get_info(t->file.model)->landmark_count)
-                                      : net_append(net, &n);
+    const net_node *now = &net->nodes[n.inputs[0]];
+    int fits = n.op != ROTO_OP_DENSE || (now->h == in->h && now->w == in->w); /* its weights are for one size */
+    place[i] = !fits                    ? 0
+               : n.op == ROTO_OP_POINTS ? net_points(net, n.inputs[0], roto_get_info(t->file.model)->landmark_count)
+                                        : net_append(net, &n);
     if (place[i] == 0) {
       free(place);
       return message_set(message, "layer %u of the trunk does not fit a picture of %u x %u; its own size is %u x %u", i,
@@ -116,4 +120,32 @@ uint32_t trunk_knots(const trunk *t, roto_knot *knots, uint32_t room) {
 void trunk_fill(const trunk *t, network *net) {
   for (uint32_t i = 0; i < t->param_count; i++)
     for (size_t k = 0; k < net->params[i].count; k++) net->values[net->params[i].offset + k] = (real)t->tensors[i][k];
+}
+
+static int is_alike(const network *a, const network *b) {
+  if (a->node_count != b->node_count || a->param_count != b->param_count) return 0;
+  for (uint32_t i = 0; i < a->node_count; i++)
+    if (a->nodes[i].op != b->nodes[i].op || a->nodes[i].act != b->nodes[i].act) return 0;
+  for (uint32_t i = 0; i < a->param_count; i++)
+    if (a->params[i].count != b->params[i].count) return 0;
+  return 1;
+}
+
+int trunk_blend(const char *path, double share, network *net, char *message) {
+  trunk t;
+  network other;
+  if (trunk_load(path, 1, &t, message) != 0) return -1;
+  net_init(&other);
+  uint32_t x = net_input(&other, net->nodes[0].w, net->nodes[0].h, 3);
+  int status = trunk_build(&t, &other, &x, message);
+  if (status == 0 && !is_alike(net, &other))
+    status = message_set(message, "%s: its network has other layers; averaged are models that were trained on from one", path);
+  for (uint32_t i = 0; i < t.param_count && status == 0; i++)
+    for (size_t k = 0; k < net->params[i].count; k++) {
+      real *value = &net->values[net->params[i].offset + k];
+      *value += (real)(share * ((double)t.tensors[i][k] - (double)*value));
+    }
+  net_free(&other);
+  trunk_free(&t);
+  return status;
 }

@@ -32,4 +32,8 @@ uint32_t trunk_knots(const trunk *t, roto_knot *knots, uint32_t room);
 /* After net_finish: put the trunk's numbers in place. */
 void trunk_fill(const trunk *t, network *net);
 
+/* Move all numbers of a network that was filled from a whole model `share` of their way towards those of another model of the same
+ * layers: by 1/2, 1/3, ... for one model after another, they become the mean. */
+int trunk_blend(const char *path, double share, network *net, char *message);
+
 #endif
