@@ -897,6 +897,10 @@ static void weight_sum(void *context, size_t task) {
   }
 }
 
+/* Cycles to bring one sum of swapped sides to its place among the weights: of a dense layer at the end of a network, with few
+ * pixels and many weights, that took longer than the products. */
+enum { TURNED_COST = 6 };
+
 /* Cycles a pixel of all tiles with `a` broadcast and `b` in vectors: one a multiply, or one a load where those are more. */
 static size_t outer_cost(const training_kernels *k, size_t a, size_t b, size_t *a_tiles) {
   size_t tiles = ceil_div(a, k->outer_rows), vectors = ceil_div(b, k->lanes);
@@ -941,12 +945,14 @@ void conv_backward_weights(compute *cp, const conv_shape *shape, const real *x, 
   w.kernels = w.x_cs % ROTOI_LANES == 0 || w.dy_cs % ROTOI_LANES == 0 ? cp->kernels : &training_kernels_scalar;
   size_t plain = outer_cost(w.kernels, s->ic, w.dy_cs, &plain_tiles);
   size_t swapped = outer_cost(w.kernels, s->oc, w.x_cs, &swapped_tiles);
-  w.swapped = w.x_cs % w.kernels->lanes == 0 && (w.dy_cs % w.kernels->lanes != 0 || swapped < plain);
+  size_t all_pixels = s->n * s->oh * s->ow, turned = TURNED_COST * s->kh * s->kw * s->ic * s->oc;
+  w.swapped =
+      w.x_cs % w.kernels->lanes == 0 && (w.dy_cs % w.kernels->lanes != 0 || swapped * all_pixels + turned < plain * all_pixels);
   w.a_count = w.swapped ? s->oc : s->ic, w.b_count = w.swapped ? w.x_cs : w.dy_cs;
   w.a_tiles = w.swapped ? swapped_tiles : plain_tiles;
   w.b_width = 2 * w.kernels->lanes, w.b_tiles = ceil_div(w.b_count, w.b_width);
   w.merged = taps == 1 && s->stride == 1 && s->pad_top == 0 && s->pad_left == 0 && s->oh == s->h && s->ow == s->w;
-  size_t row_pixels = w.merged ? 1 : s->ow, all_pixels = s->n * s->oh * s->ow, matrix = taps * w.a_count * w.b_count;
+  size_t row_pixels = w.merged ? 1 : s->ow, matrix = taps * w.a_count * w.b_count;
 #if COMPUTE_BF16
   if (cp->mixed && w.x_cs % ROTOI_LANES == 0 && w.dy_cs % ROTOI_LANES == 0) {
     size_t pairs = ceil_div(s->n, 2), x_image = s->h * s->w, dy_image = s->oh * s->ow;

@@ -556,6 +556,33 @@ static void make_again(network *net, uint32_t i) {
   run_fused(net, i, NULL);
 }
 
+/* One stream of random numbers for all images: an image's part of it begins where the counter stands then. */
+typedef struct dropout_pass {
+  size_t per_image;
+  float drop;
+  int training;
+  uint64_t start;
+  const real *in;
+  real *mask, *out;
+} dropout_pass;
+
+static void dropout_forward_task(void *context, size_t image) {
+  const dropout_pass *p = context;
+  size_t first = image * p->per_image;
+  real keep = p->training ? 1 / (1 - (real)p->drop) : 1;
+  rng r = rng_after(p->start, first);
+  for (size_t k = first; k < first + p->per_image; k++) {
+    real m = (real)(!p->training || rng_uniform(&r) >= p->drop) * keep; /* without a branch, which would be guessed wrong */
+    p->mask[k] = m;
+    p->out[k] = p->in[k] * m;
+  }
+}
+
+static void dropout_backward_task(void *context, size_t image) {
+  const dropout_pass *p = context;
+  for (size_t k = image * p->per_image; k < (image + 1) * p->per_image; k++) p->out[k] += p->in[k] * p->mask[k];
+}
+
 static void forward_node(network *net, uint32_t i, int training, uint64_t seed) {
   const net_node *node = &net->nodes[i];
   const real *x = node->input_count > 0 ? net->outputs[node->inputs[0]] : NULL;
@@ -626,13 +653,8 @@ static void forward_node(network *net, uint32_t i, int training, uint64_t seed) 
       points_forward(net->cp, net->batch, in->h, in->w, node->c / 3, node->channels_per_point, x, net->saved[i], y);
       break;
     case NET_OP_DROPOUT: {
-      real *mask = net->saved[i];
-      rng r = {rng_seed(seed, i, 2)};
-      for (size_t k = 0; k < count; k++) {
-        mask[k] = !training || rng_uniform(&r) >= node->drop ? 1 : 0;
-        if (training) mask[k] /= 1 - (real)node->drop;
-        y[k] = x[k] * mask[k];
-      }
+      dropout_pass pass = {count / net->batch, node->drop, training, rng_seed(seed, i, 2), x, net->saved[i], y};
+      compute_for(net->cp, net->batch, dropout_forward_task, &pass);
       break;
     }
     default:
@@ -805,9 +827,11 @@ static void backward_node(network *net, uint32_t i, const real *dlogit) {
       points_backward(net->cp, net->batch, in->h, in->w, node->c / 3, node->channels_per_point, x, net->saved[i],
                       net->outputs[i], dy, dlogit, dx);
       break;
-    case NET_OP_DROPOUT:
-      for (size_t k = 0; k < count; k++) dx[k] += dy[k] * net->saved[i][k];
+    case NET_OP_DROPOUT: {
+      dropout_pass pass = {count / net->batch, node->drop, 1, 0, dy, net->saved[i], dx};
+      compute_for(net->cp, net->batch, dropout_backward_task, &pass);
       break;
+    }
     default:
       break;
   }

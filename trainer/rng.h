@@ -27,8 +27,16 @@ static inline uint64_t rng_seed(uint64_t seed, uint64_t epoch, uint64_t sample) 
   return rng_mix(x ^ (sample + 0x8cb92ba72f3d8dd7u));
 }
 
+static const uint64_t rng_step = 0x9e3779b97f4a7c15u;
+
 static inline uint64_t rng_next(rng *r) {
-  return rng_mix(r->state += 0x9e3779b97f4a7c15u);
+  return rng_mix(r->state += rng_step);
+}
+
+/* The stream that starts at `start`, after `count` numbers. */
+static inline rng rng_after(uint64_t start, uint64_t count) {
+  rng r = {start + count * rng_step};
+  return r;
 }
 
 /* [0, 1) in steps of 2^-24: exact in a float. */
