@@ -68,7 +68,8 @@ for round in $(seq "$rounds"); do
   run shot.times shot
 done
 run long.times long
-peak() { # kilobytes of the largest memory that roto had
+peak() { # kilobytes of the largest memory that roto had; a document that is there would be read first
+  rm -f "$1.roto.json"
   "$build/roto" run "$1" --model "$model" --crops "$1.json" --threads "$threads" --smooth full -o "$1.roto.json" >log 2>&1 &
   pid=$!
   most=0
