@@ -5475,8 +5475,9 @@ static roto_status rotoi_plan_create(const rotoi_file *file, const rotoi_kernels
  * block.
  *
  * Tried and lost: the rows of a product made just before the depthwise convolution that reads them, band by band, in the order of the
- * tasks alone (B0 1.003 and 0.996 of the time in float32 and bfloat16, B5 0.996 and 0.999): what has left the second-level cache comes
- * back in time. */
+ * tasks alone (B0 1.003 and 0.996 of the time in float32 and bfloat16, B5 0.996 and 0.999), or through a buffer of their own of 200 to
+ * 600 KB that stays in the second-level cache (float32, one thread, results of more than a megabyte: B0 1.00 to 1.02, B5 0.99, with the
+ * same bits): what leaves that cache comes back in time, and short sums and swish are what the largest products wait for. */
 
 #ifndef ROTOI_EXEC
 #define ROTOI_EXEC
