@@ -13,6 +13,8 @@
 #include "evaluate.h"
 #include "metrics.h"
 
+/* Film model of 2.61 px (tests/RESULTS.md), five corrected frames, error on the others of the document: 0.362 % for 0.462; with batches of
+ * 8, as many samples, 0.373, at twice the rate 0.380. */
 void finetune_defaults(train_options *o) {
   o->epochs = 50;
   o->batch = 16;
