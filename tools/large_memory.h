@@ -6,7 +6,6 @@
 #define ROTO_LARGE_MEMORY_H
 
 #include <stdlib.h>
-#include <string.h>
 #ifdef __linux__
 #include <sys/mman.h>
 #endif

@@ -138,13 +138,13 @@ static int landmarks_main(int argc, char **argv) {
 
 static int average_main(int argc, char **argv) {
   train_options o = train_defaults();
-  char *data = NULL;
   const char *isa = NULL;
   int threads = 0;
   o.name = "landmarks";
   const cli_option options[] = {
       {"-o", CLI_STRING, &o.output, "FILE", "model to write; may be one of them"},
-      {"--validation", CLI_STRING, &data, "DIR", "frames none of the models was trained on, to measure and to calibrate on"},
+      {"--validation", CLI_STRING, &o.validation, "DIR",
+       "frames none of the models was trained on, to measure and to calibrate on"},
       {"--threads", CLI_INTEGER, &threads, "N", "threads (default: all allowed)"},
       {"--isa", CLI_STRING, &isa, "NAME", "highest instruction set: scalar, avx2, avx512"},
       {"--name", CLI_STRING, &o.name, "TEXT", "name of the model"},
@@ -164,22 +164,10 @@ static int average_main(int argc, char **argv) {
   int count = cli_parse(&command, argc, argv);
   if (count < 2) cli_usage(&command, "expected two models or more");
   if (o.output == NULL) cli_usage(&command, "-o MODEL.roto is missing");
-  if (data == NULL) cli_usage(&command, "--validation DIR is missing: frames to calibrate the average on");
-  model_file first;
-  char message[MESSAGE_SIZE];
-  if (model_open(argv[0], ROTO_ISA_AUTO, &first, message) != 0) cli_fail(EXIT_MODEL, "%s", message);
-  o.augment.margin = roto_get_info(first.model)->crop_margin;
-  model_close(&first);
+  if (o.validation == NULL) cli_usage(&command, "--validation DIR is missing: frames to calibrate the average on");
   o.finetune = argv[0];
-  o.averaged = argv + 1;
-  o.averaged_count = (size_t)count - 1;
-  o.data = &data;
-  o.data_count = 1;
-  o.validation = data;
-  o.epochs = 0;
-  o.restart = 1;
   compute *cp = start_compute(threads, isa);
-  int status = train_run(cp, &o);
+  int status = train_average(cp, &o, argv + 1, (size_t)count - 1);
   compute_free(cp);
   return status;
 }

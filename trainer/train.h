@@ -13,14 +13,12 @@
 typedef struct train_options {
   char *const *data; /* folders of shots */
   size_t data_count;
-  const char *validation; /* another, or NULL */
-  const char *character;  /* character.json; NULL: the one in the first folder */
-  const char *output;     /* the .roto file */
-  const char *net;        /* a name or text of architectures.h */
-  const char *from;       /* a model whose trunk to start from, with the head of `net` (text: all of it); or NULL */
-  const char *finetune;   /* a model to go on training as it is, at any size, on the data and on `fixed`; or NULL */
-  char *const *averaged;  /* models of the same layers, whose weights are averaged with those of `finetune` first */
-  size_t averaged_count;
+  const char *validation;  /* another, or NULL */
+  const char *character;   /* character.json; NULL: the one in the first folder */
+  const char *output;      /* the .roto file */
+  const char *net;         /* a name or text of architectures.h */
+  const char *from;        /* a model whose trunk to start from, with the head of `net` (text: all of it); or NULL */
+  const char *finetune;    /* a model to go on training as it is, at any size, on the data and on `fixed`; or NULL */
   const char *fixed;       /* a roto document: its frames in which an artist set points; or NULL */
   const char *second;      /* a model whose second look is trained (looks.h); the output is that model with it; or NULL */
   int looks;               /* of it */
@@ -29,7 +27,7 @@ typedef struct train_options {
   int freeze;              /* epochs before that trunk is trained too */
   const char *name, *description;
   int size;                          /* of the square input; 0: the configuration's own */
-  int epochs, batch, evaluate_every; /* evaluation: in epochs; 0 epochs: the model as it starts, calibrated */
+  int epochs, batch, evaluate_every; /* evaluation: in epochs */
   int epoch_batches;                 /* batches an epoch; 0: as many as make every frame be seen once */
   double grow;                       /* share of the epochs in which the input grows from half its side to all of it */
   double settle;                     /* share of the epochs, the last ones, in which crops are nearly the true ones */
@@ -65,5 +63,9 @@ void train_precision(const cli_command *command, compute *cp, const char *name);
 /* Train, or go on from OUTPUT.checkpoint, and write OUTPUT, OUTPUT.csv and OUTPUT.png.  The same options, data and seed give
  * the same bytes of OUTPUT on any number of threads, interrupted or not.  Returns an exit status of tools/cli.h. */
 int train_run(compute *cp, const train_options *o);
+
+/* Write the mean of the weights of `finetune` and of `count` models of the same layers to OUTPUT, calibrated and measured on
+ * `validation`, with the first one's template, shapes and margin.  Returns an exit status of tools/cli.h. */
+int train_average(compute *cp, const train_options *o, char *const *models, size_t count);
 
 #endif

@@ -89,10 +89,10 @@ int trunk_build(trunk *t, network *net, uint32_t *x, char *message) {
     const roto_node_desc *in = &t->nodes[n.inputs[0]];
     for (uint32_t k = 0; k < n.input_count; k++) n.inputs[k] = place[n.inputs[k]];
     const net_node *now = &net->nodes[n.inputs[0]];
-    int fits = n.op != ROTO_OP_DENSE || (now->h == in->h && now->w == in->w); /* its weights are for one size */
-    place[i] = !fits                    ? 0
-               : n.op == ROTO_OP_POINTS ? net_points(net, n.inputs[0], roto_get_info(t->file.model)->landmark_count)
-                                        : net_append(net, &n);
+    if (n.op == ROTO_OP_POINTS)
+      place[i] = net_points(net, n.inputs[0], roto_get_info(t->file.model)->landmark_count);
+    else if (n.op != ROTO_OP_DENSE || (now->h == in->h && now->w == in->w)) /* its weights are for one size */
+      place[i] = net_append(net, &n);
     if (place[i] == 0) {
       free(place);
       return message_set(message, "layer %u of the trunk does not fit a picture of %u x %u; its own size is %u x %u", i,
