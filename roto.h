@@ -197,6 +197,7 @@ typedef struct roto_session_options {
               * expected error (tests/RESULTS.md) */
   roto_profile profile; /* both functions or neither */
   float pixel_aspect;   /* width of a pixel of the frames over its height; 0: 1.  Anamorphic frames are sampled unsqueezed */
+  int network_only;     /* 1: landmarks stay where the network sees them, even if the model knows contours (roto_info) */
 } roto_session_options;
 
 typedef struct roto_model roto_model;
@@ -256,6 +257,7 @@ typedef struct roto_info {
   uint64_t parameter_count, multiply_adds; /* of one inference */
   uint32_t look_count;                     /* crops of the second look at a frame; 0: the model looks once */
   const struct roto_info *second;          /* the network of that look; NULL: there is none */
+  uint32_t contour_count;                  /* contours through landmarks that are looked for in the plate; 0: none */
   size_t session_size;                     /* bytes of one session */
   roto_isa isa;                            /* kernels in use */
   int has_ranges;                          /* 1: can run in int8 */
@@ -340,6 +342,12 @@ ROTO_API roto_status roto_infer(roto_session *session, const float *input, float
  * Where the map shrinks, a grid of bilinear samples is averaged a pixel, so that no detail aliases. */
 ROTO_API void roto_sample(const roto_image *image, const float to_frame[6], roto_transfer transfer, uint32_t width,
                           uint32_t height, float *out);
+
+/* What a model's contours are made of, for training them (model_format/SPEC.md, CONT): a curve through `count` landmarks in the
+ * frame's pixels, 3 at least, and what is seen across it.  places[ROTO_CONTOUR_PLACES]: x, y and the unit normal there;
+ * profiles[ROTO_CONTOUR_PLACES][ROTO_CONTOUR_STEPS][ROTO_CONTOUR_CHANNELS], steps along the normal, `step` pixels apart; NULL: none. */
+ROTO_API roto_status roto_contour_profiles(const roto_image *image, roto_transfer transfer, const float (*points)[2],
+                                           uint32_t count, float step, float (*places)[4], float *profiles);
 
 /* The map of roto_sample that roto_find_landmarks uses for a crop: uniform scale, centred, covering the rectangle. */
 ROTO_API void roto_crop_map(roto_rect crop, uint32_t width, uint32_t height, float to_frame[6]);
@@ -530,6 +538,8 @@ ROTO_API roto_status roto_smooth(const roto_observation *observations, const rot
 #define ROTO_MAX_SHAPE_BLOCKS 8u     /* of one shape network */
 #define ROTO_MAX_SHAPE_WIDTH 256u    /* of one shape network */
 #define ROTO_MAX_LOOKS 64u
+#define ROTO_MAX_CONTOURS 64u
+#define ROTO_MAX_CONTOUR_LANDMARKS 64u /* of one contour */
 #define ROTO_MAX_STRING 4096u               /* bytes of a description or a landmark's rule, with its 0 */
 #define ROTO_MAX_NAME 256u                  /* bytes of any other string, with its 0 */
 #define ROTO_MAX_VALUES (1ull << 28)        /* floats of one value or tensor */
@@ -584,7 +594,8 @@ enum {
   X(TEST, ROTO_CHUNK('T', 'E', 'S', 'T')) /* self-test: one input, its output, tolerance */            \
   X(SHAP, ROTO_CHUNK('S', 'H', 'A', 'P')) /* shape networks, with their own weights */                 \
   X(LOOK, ROTO_CHUNK('L', 'O', 'O', 'K')) /* a second look: which landmarks together, and its model */ \
-  X(RANG, ROTO_CHUNK('R', 'A', 'N', 'G')) /* the range of each node's values, for int8 */
+  X(RANG, ROTO_CHUNK('R', 'A', 'N', 'G')) /* the range of each node's values, for int8 */              \
+  X(CONT, ROTO_CHUNK('C', 'O', 'N', 'T')) /* contours through landmarks, and what they look like */
 enum {
 #define ROTO_CHUNK_ENUM(name, code) ROTO_CHUNK_##name,
   ROTO_CHUNK_LIST(ROTO_CHUNK_ENUM)
@@ -707,14 +718,25 @@ enum { ROTO_LOOK_COUNT = 0 /* u32 */, ROTO_LOOK_USED = 4, ROTO_LOOK_SIZE = 16 };
 enum { ROTO_RANGES_COUNT = 0 /* u32 */, ROTO_RANGES_TOLERANCE = 4 /* f32, of the self-test in int8 */, ROTO_RANGES_SIZE = 8 };
 enum { ROTO_RANGE_LOW = 0 /* f32 */, ROTO_RANGE_HIGH = 4 /* f32 */, ROTO_RANGE_SIZE = 8 };
 
+/* CONT: head, how many landmarks each contour has (u32), these (u32); at the next multiple of 64 the filters of each (f32
+ * [places][floats]). */
+enum { ROTO_CONTOURS_COUNT = 0 /* u32 */, ROTO_CONTOURS_USED = 4, ROTO_CONTOURS_SIZE = 16 };
+enum {
+  ROTO_CONTOUR_PLACES = 25,  /* along a contour */
+  ROTO_CONTOUR_STEPS = 33,   /* across it, at each place */
+  ROTO_CONTOUR_CHANNELS = 3, /* of what is seen at a step */
+  ROTO_CONTOUR_TAPS = 13,    /* steps a filter sees */
+  ROTO_CONTOUR_FLOATS = ROTO_CONTOUR_TAPS * ROTO_CONTOUR_CHANNELS + 1
+};
+
 /* The rules of SPEC.md: number, name, status, sentence.  Numbers are never reused. */
 #define ROTO_RULE_LIST(X)                                                                                                 \
   X(1, MAGIC, ROTO_ERR_NOT_ROTO, "the file begins with the magic")                                                        \
   X(2, VERSION, ROTO_ERR_VERSION, "the format version is one this build reads")                                           \
   X(3, FILE_SIZE, ROTO_ERR_INVALID, "the file is as long as its header says")                                             \
-  X(4, CHUNK_COUNT, ROTO_ERR_INVALID, "the table holds 8 chunks, and those of SHAP, LOOK and RANG that there are")        \
+  X(4, CHUNK_COUNT, ROTO_ERR_INVALID, "the table holds 8 chunks, and those of SHAP, LOOK, RANG and CONT that there are")        \
   X(5, CHUNK_NAME, ROTO_ERR_INVALID,                                                                                      \
-    "the chunks are META INPT TMPL CALB NETW TDIR DATA TEST, then SHAP, LOOK, RANG, in this order")                       \
+    "the chunks are META INPT TMPL CALB NETW TDIR DATA TEST, then SHAP, LOOK, RANG, CONT, in this order")                 \
   X(6, CHUNK_OFFSET, ROTO_ERR_INVALID, "a chunk starts where the one before ended, rounded up to 64")                     \
   X(7, CHUNK_END, ROTO_ERR_INVALID, "a chunk ends inside the file")                                                       \
   X(8, TRAILING, ROTO_ERR_INVALID, "the last chunk ends the file")                                                        \
@@ -781,10 +803,11 @@ enum { ROTO_RANGE_LOW = 0 /* f32 */, ROTO_RANGE_HIGH = 4 /* f32 */, ROTO_RANGE_S
     "a shape has its network's vertices: as many, the same ones predicted, the others among its landmarks")               \
   X(61, LOOK, ROTO_ERR_INVALID, "there are 1 to 64 second looks, each with a landmark, and none beyond")                  \
   X(62, LOOK_MODEL, ROTO_ERR_INVALID,                                                                                     \
-    "the model of the second look is a .roto file without SHAP and LOOK, with as many landmarks that flip alike")         \
+    "the model of the second look is a .roto file of chunks 1 to 8 and RANG alone, with as many landmarks that flip alike")         \
   X(63, RANGE_COUNT, ROTO_ERR_INVALID, "there is one range for each node")                                                \
   X(64, RANGE, ROTO_ERR_INVALID, "a range is finite, holds 0 and is 1e-30 to 1e30 wide")                                  \
-  X(65, RANGE_TOLERANCE, ROTO_ERR_INVALID, "the tolerance of the self-test in int8 is finite and above 0")
+  X(65, RANGE_TOLERANCE, ROTO_ERR_INVALID, "the tolerance of the self-test in int8 is finite and above 0")                \
+  X(66, CONTOUR, ROTO_ERR_INVALID, "there are 1 to 64 contours, each of 3 to 64 landmarks that exist and differ")
 enum {
 #define ROTO_RULE_ENUM(number, name, status, text) ROTO_RULE_##name = number,
   ROTO_RULE_LIST(ROTO_RULE_ENUM)
@@ -3746,6 +3769,9 @@ typedef struct rotoi_file {
   const unsigned char *looks;  /* u32 [landmark_count] */
   const unsigned char *ranges; /* of each node, for int8; NULL: none */
   float range_tolerance;       /* of the self-test in int8 */
+  uint32_t contour_count;      /* 0: there are none */
+  const unsigned char *contour_sizes, *contour_landmarks; /* u32: landmarks of each contour; these, one after the other */
+  const unsigned char *contour_filters;                   /* f32 [contour_count][places][floats] */
   const char *strings;
   uint32_t look_count;             /* 0: there is no second look */
   const unsigned char *look_model; /* the file of its model, valid too */
@@ -4583,7 +4609,8 @@ static int rotoi_check_looks(rotoi_parser *p) {
   if (file->look_model_size >= ROTO_HEADER_SIZE + (size_t)(ROTO_CHUNK_REQUIRED + 1) * ROTO_ENTRY_SIZE) {
     const unsigned char *entry = head + ROTO_HEADER_SIZE + (size_t)ROTO_CHUNK_REQUIRED * ROTO_ENTRY_SIZE;
     uint32_t chunks = rotoi_u32(head + ROTO_HEADER_CHUNK_COUNT);
-    if (chunks > ROTO_CHUNK_REQUIRED && rotoi_u32(entry + ROTO_ENTRY_NAME) != ROTO_CHUNK('R', 'A', 'N', 'G'))
+    if (chunks > ROTO_CHUNK_REQUIRED + 1 ||
+        (chunks > ROTO_CHUNK_REQUIRED && rotoi_u32(entry + ROTO_ENTRY_NAME) != ROTO_CHUNK('R', 'A', 'N', 'G')))
       return rotoi_refuse(p, ROTO_RULE_LOOK_MODEL, 0, head + ROTO_HEADER_CHUNK_COUNT);
   }
   if (rotoi_parse(head, file->look_model_size, &inner, &error))
@@ -4620,6 +4647,44 @@ static int rotoi_check_ranges(rotoi_parser *p) {
   return 1;
 }
 
+/* CONT, if it is there. */
+static int rotoi_check_contours(rotoi_parser *p) {
+  const unsigned char *head = p->begin[ROTO_CHUNK_CONT], *list;
+  const size_t floats = (size_t)ROTO_CONTOUR_PLACES * ROTO_CONTOUR_FLOATS;
+  rotoi_file *file = p->file;
+  uint64_t length = ROTO_CONTOURS_SIZE, landmarks = 0;
+  if (!head) return 1;
+  if (!rotoi_check_head(p, ROTO_CHUNK_CONT, ROTO_CONTOURS_USED, ROTO_CONTOURS_SIZE)) return 0;
+  file->contour_count = rotoi_u32(head + ROTO_CONTOURS_COUNT);
+  if (file->contour_count - 1 >= ROTO_MAX_CONTOURS) return rotoi_refuse(p, ROTO_RULE_CONTOUR, 0, head);
+  length += 4 * (uint64_t)file->contour_count;
+  if (length > (uint64_t)(p->end[ROTO_CHUNK_CONT] - head)) return rotoi_check_length(p, ROTO_CHUNK_CONT, length);
+  file->contour_sizes = head + ROTO_CONTOURS_SIZE;
+  file->contour_landmarks = list = head + (size_t)length;
+  for (uint32_t i = 0; i < file->contour_count; i++) {
+    uint32_t size = rotoi_u32(file->contour_sizes + 4 * (size_t)i);
+    if (size < 3 || size > ROTO_MAX_CONTOUR_LANDMARKS)
+      return rotoi_refuse(p, ROTO_RULE_CONTOUR, i, file->contour_sizes + 4 * (size_t)i);
+    landmarks += size;
+  }
+  length += 4 * landmarks;
+  if (!rotoi_check_length(p, ROTO_CHUNK_CONT, rotoi_align_up(length) + 4 * (uint64_t)floats * file->contour_count)) return 0;
+  if (!rotoi_check_zero(p, ROTO_CHUNK_CONT, head + (size_t)length, head + (size_t)rotoi_align_up(length))) return 0;
+  file->contour_filters = head + (size_t)rotoi_align_up(length);
+  for (uint32_t i = 0; i < file->contour_count; i++) {
+    uint32_t size = rotoi_u32(file->contour_sizes + 4 * (size_t)i);
+    const unsigned char *filters = file->contour_filters + 4 * floats * (size_t)i;
+    for (uint32_t k = 0; k < size; k++)
+      for (uint32_t j = 0; j <= k; j++)
+        if (j < k ? rotoi_u32(list + 4 * (size_t)j) == rotoi_u32(list + 4 * (size_t)k)
+                  : rotoi_u32(list + 4 * (size_t)k) >= file->landmark_count)
+          return rotoi_refuse(p, ROTO_RULE_CONTOUR, i, list + 4 * (size_t)k);
+    if (!rotoi_all_finite(filters, floats)) return rotoi_refuse(p, ROTO_RULE_FINITE, i, filters);
+    list += 4 * (size_t)size;
+  }
+  return 1;
+}
+
 static roto_status rotoi_parse(const unsigned char *data, size_t size, rotoi_file *file, roto_error *err) {
   rotoi_parser p;
   memset(&p, 0, sizeof p);
@@ -4629,7 +4694,7 @@ static roto_status rotoi_parse(const unsigned char *data, size_t size, rotoi_fil
   p.file = file;
   if (rotoi_check_chunks(&p) && rotoi_check_meta(&p) && rotoi_check_input(&p) && rotoi_check_template(&p) &&
       rotoi_check_tensors(&p) && rotoi_check_network(&p) && rotoi_check_calibration(&p) && rotoi_check_test(&p) &&
-      rotoi_check_shapes(&p) && rotoi_check_looks(&p) && rotoi_check_ranges(&p))
+      rotoi_check_shapes(&p) && rotoi_check_looks(&p) && rotoi_check_ranges(&p) && rotoi_check_contours(&p))
     return ROTO_OK;
   memset(file, 0, sizeof *file);
   if (err) *err = p.error;
@@ -6095,19 +6160,9 @@ static uint32_t rotoi_grid(float dx, float dy) {
   return n;
 }
 
-/* `thin`: half as many samples each way where there would be more than two, up to two pixels apart; each is bilinear and sees two. */
-static void rotoi_sampler_init(rotoi_sampler *s, const roto_image *image, const float m[6], roto_transfer transfer, int thin) {
-  static const unsigned char sizes[3] = {1, 2, 4};
-  size_t size = sizes[image->type];
-  s->pixels = (const unsigned char *)image->pixels;
-  s->type = image->type;
-  s->pixel_size = size * image->channels;
-  s->row_size = image->row_size ? image->row_size : s->pixel_size * image->width;
-  s->green = image->channels >= 3 ? size : 0;
-  s->blue = 2 * s->green;
-  s->right = (int32_t)(image->width - 1);
-  s->bottom = (int32_t)(image->height - 1);
-
+/* Where the samples are, by the map.  `thin`: half as many each way where there would be more than two, up to two pixels apart;
+ * each is bilinear and sees two. */
+static void rotoi_sampler_aim(rotoi_sampler *s, const float m[6], int thin) {
   s->nu = rotoi_grid(m[0], m[3]);
   s->nv = rotoi_grid(m[1], m[4]);
   if (thin && s->nu > 2) s->nu = (s->nu + 1) / 2;
@@ -6120,6 +6175,20 @@ static void rotoi_sampler_init(rotoi_sampler *s, const roto_image *image, const 
   /* Centres: half a sample step into the first pixel of the output, half a pixel back to the first centre of the frame. */
   s->x = rotoi_fixed(m[2] - 0.5) + rotoi_fixed((double)m[0] / s->nu / 2) + rotoi_fixed((double)m[1] / s->nv / 2);
   s->y = rotoi_fixed(m[5] - 0.5) + rotoi_fixed((double)m[3] / s->nu / 2) + rotoi_fixed((double)m[4] / s->nv / 2);
+}
+
+static void rotoi_sampler_init(rotoi_sampler *s, const roto_image *image, const float m[6], roto_transfer transfer, int thin) {
+  static const unsigned char sizes[3] = {1, 2, 4};
+  size_t size = sizes[image->type];
+  s->pixels = (const unsigned char *)image->pixels;
+  s->type = image->type;
+  s->pixel_size = size * image->channels;
+  s->row_size = image->row_size ? image->row_size : s->pixel_size * image->width;
+  s->green = image->channels >= 3 ? size : 0;
+  s->blue = 2 * s->green;
+  s->right = (int32_t)(image->width - 1);
+  s->bottom = (int32_t)(image->height - 1);
+  rotoi_sampler_aim(s, m, thin);
 
   s->curve = image->transfer != transfer && image->transfer != ROTO_TRANSFER_RAW;
   if (s->type == ROTO_PIXEL_U8) {
@@ -6661,6 +6730,224 @@ ROTO_API double roto_path_area(const roto_path *path) {
 
 #endif /* ROTOI_BEZIER */
 
+/* >>contours.c */
+
+/* Landmarks on outlines, moved to where the plate shows the outline (model_format/SPEC.md, CONT).
+ *
+ * A network sees a face in a hundred or two pixels and is off by one or two of the plate's; the outline itself is sharper than that.
+ * A contour is a curve through landmarks that lie one after the other on an outline.  At places along it a short line across is
+ * sampled, and a linear filter of the place's own answers at each step how much it looks like the outline there: the patch experts
+ * of Cristinacce and Cootes ("Feature Detection and Tracking with Constrained Local Models", BMVC 2006) on the profiles of Cootes et
+ * al. ("Active Shape Models", CVIU 1995), trained in closed form (trainer/contours.c).  Filters see how fast colours change against
+ * how fast they do elsewhere on the line, not the colours: another light is no other picture.  One outline answers alike all along,
+ * an iris behind the lid does not: dynamic programming (Amini et al., PAMI 1990) finds the displacements across the curve that
+ * answer best and change least from place to place, near where the network expects them.  Each landmark then goes as far as
+ * its expected error and the answers say, across the curves it lies on; along them nothing is known. */
+
+#ifndef ROTOI_CONTOURS
+#define ROTOI_CONTOURS
+
+enum {
+  ROTOI_CONTOUR_REACH = ROTO_CONTOUR_TAPS / 2,                               /* steps a filter sees on either side */
+  ROTOI_CONTOUR_STATES = ROTO_CONTOUR_STEPS - 2 * ROTOI_CONTOUR_REACH,       /* displacements that can be answered for */
+  ROTOI_CONTOUR_PROFILE = ROTO_CONTOUR_STEPS * ROTO_CONTOUR_CHANNELS         /* floats of a line across */
+};
+
+/* A step across, of the longer side of the landmarks' box: half a pixel of the rendered film's plates. */
+static const float rotoi_contour_step = 1.0f / 372;
+/* What the answers weigh against the expected error; what a difference of a step from place to place costs, over all places;
+ * of a displacement that was answered for fully, what is to be expected of it, in steps; such an answer.  From the rendered film's
+ * shots, each with filters that had not seen it; between half and twice of each the error changes by 2 %. */
+static const float rotoi_contour_answer = 40, rotoi_contour_bend = 0.5f, rotoi_contour_error = 0.8f, rotoi_contour_full = 0.4f;
+
+/* Places along a contour and across it: x, y and the unit normal, of a curve through `points` that is made of cubics with the
+ * tangents of Catmull and Rom, those of a parabola at its ends.  Landmarks stand at equal distances of its parameter. */
+static void rotoi_contour_places(const float (*points)[2], uint32_t count, float (*places)[4]) {
+  for (int i = 0; i < ROTO_CONTOUR_PLACES; ++i) {
+    float at = (float)i * (float)(count - 1) / (float)(ROTO_CONTOUR_PLACES - 1), tangent[2];
+    uint32_t k = (uint32_t)at < count - 2 ? (uint32_t)at : count - 2;
+    float t = at - (float)k, s = 1 - t;
+    for (int c = 0; c < 2; ++c) {
+      float p = points[k][c], q = points[k + 1][c];
+      float in = k ? 0.5f * (q - points[k - 1][c]) : 0, out = k + 2 < count ? 0.5f * (points[k + 2][c] - p) : 0;
+      if (!k) in = 2 * (q - p) - out;
+      if (k + 2 == count) out = 2 * (q - p) - in;
+      places[i][c] = s * s * ((1 + 2 * t) * p + t * in) + t * t * ((1 + 2 * s) * q - s * out);
+      tangent[c] = 6 * s * t * (q - p) + s * (s - 2 * t) * in + t * (t - 2 * s) * out;
+    }
+    float length = (float)rotoi_sqrt((double)(tangent[0] * tangent[0] + tangent[1] * tangent[1]));
+    places[i][2] = length > 0 ? -tangent[1] / length : 0;
+    places[i][3] = length > 0 ? tangent[0] / length : 1;
+  }
+}
+
+/* What is seen on the line across at a place: for each step how fast the colours change there, how fast they get brighter and how
+ * fast redder, against how fast they change on the whole line. */
+static void rotoi_contour_profile(rotoi_sampler *sampler, const float place[4], float step, float aspect, float *profile) {
+  enum { STEPS = ROTO_CONTOUR_STEPS, ROWS = 3 };
+  float rows[ROWS][3 * STEPS], line[STEPS + 2][3], power = 0;
+  float map[6] = {step * place[2], 2 * step * place[3], 0, step * place[3], -2 * step * place[2], 0};
+  map[2] = place[0] - 0.5f * (float)STEPS * map[0] - 0.5f * (float)ROWS * map[1];
+  map[5] = place[1] - 0.5f * (float)STEPS * map[3] - 0.5f * (float)ROWS * map[4];
+  map[0] /= aspect, map[1] /= aspect, map[2] /= aspect;
+  rotoi_sampler_aim(sampler, map, 0);
+  for (uint32_t row = 0; row < ROWS; ++row) rotoi_sample_row(sampler, row, STEPS, rows[row]);
+  for (int i = 0; i < STEPS; ++i)
+    for (int c = 0; c < 3; ++c) line[i + 1][c] = rows[0][3 * i + c] + rows[1][3 * i + c] + rows[2][3 * i + c];
+  memcpy(line[0], line[1], sizeof line[0]);
+  memcpy(line[STEPS + 1], line[STEPS], sizeof line[0]);
+  for (int i = 0; i < STEPS; ++i) {
+    float d[3], squared = 0;
+    for (int c = 0; c < 3; ++c) d[c] = line[i + 2][c] - line[i][c], squared += d[c] * d[c];
+    power += squared;
+    profile[3 * i] = squared;
+    profile[3 * i + 1] = (d[0] + d[1] + d[2]) / 3;
+    profile[3 * i + 2] = d[0] - d[2];
+  }
+  /* A line of nothing but noise stays small. */
+  float scale = 1 / ((float)rotoi_sqrt((double)(power / (float)STEPS)) + 0.02f);
+  for (int i = 0; i < STEPS; ++i) {
+    double change = rotoi_sqrt((double)profile[3 * i]) * (double)scale;
+    profile[3 * i] = (float)rotoi_sqrt(change) - 0.8f;
+    profile[3 * i + 1] *= scale;
+    profile[3 * i + 2] *= scale;
+  }
+}
+
+ROTO_API roto_status roto_contour_profiles(const roto_image *image, roto_transfer transfer, const float (*points)[2],
+                                           uint32_t count, float step, float (*places)[4], float *profiles) {
+  static const float still[6] = {1, 0, 0, 0, 1, 0};
+  if (!rotoi_image_valid(image) || !points || count < 3 || !(step > 0 && step < 1e6f) || !places) return ROTO_ERR_ARGUMENT;
+  rotoi_contour_places(points, count, places);
+  if (!profiles) return ROTO_OK;
+  rotoi_sampler sampler;
+  rotoi_sampler_init(&sampler, image, still, transfer, 0);
+  for (int i = 0; i < ROTO_CONTOUR_PLACES; ++i)
+    rotoi_contour_profile(&sampler, places[i], step, 1, profiles + (size_t)i * ROTOI_CONTOUR_PROFILE);
+  return ROTO_OK;
+}
+
+/* The answers of a place's filter to each displacement. */
+static void rotoi_contour_answers(const unsigned char *filter, const float *profile, float answers[ROTOI_CONTOUR_STATES]) {
+  enum { FLOATS = ROTO_CONTOUR_FLOATS - 1 };
+  float weights[FLOATS];
+  for (int k = 0; k < FLOATS; ++k) weights[k] = rotoi_f32(filter + 4 * k);
+  for (int i = 0; i < ROTOI_CONTOUR_STATES; ++i) {
+    float sum = rotoi_f32(filter + 4 * FLOATS);
+    for (int k = 0; k < FLOATS; ++k) sum += weights[k] * profile[ROTO_CONTOUR_CHANNELS * i + k];
+    answers[i] = sum;
+  }
+}
+
+/* Where the contour is: for each place the displacement in steps, and the answer there.  `errors` are the expected ones of the
+ * landmarks, in steps. */
+static void rotoi_contour_find(const float (*answers)[ROTOI_CONTOUR_STATES], const float *errors, uint32_t count,
+                               float moves[ROTO_CONTOUR_PLACES], float found[ROTO_CONTOUR_PLACES]) {
+  enum { PLACES = ROTO_CONTOUR_PLACES, STATES = ROTOI_CONTOUR_STATES };
+  float score[PLACES][STATES], best[STATES], share = (float)count / (float)PLACES;
+  unsigned char from[PLACES][STATES];
+  for (int i = 0; i < PLACES; ++i) {
+    float at = (float)i * (float)(count - 1) / (float)(PLACES - 1);
+    uint32_t k = (uint32_t)at < count - 2 ? (uint32_t)at : count - 2;
+    float error = errors[k] + (at - (float)k) * (errors[k + 1] - errors[k]);
+    for (int s = 0; s < STATES; ++s) {
+      float far = (float)(s - STATES / 2) / error;
+      score[i][s] = share * (rotoi_contour_answer * answers[i][s] - 0.5f * far * far);
+    }
+  }
+  memcpy(best, score[0], sizeof best);
+  for (int i = 1; i < PLACES; ++i) {
+    float next[STATES];
+    for (int s = 0; s < STATES; ++s) {
+      int least = 0;
+      float most = best[0] - rotoi_contour_bend * (float)(s * s);
+      for (int k = 1; k < STATES; ++k) {
+        float sum = best[k] - rotoi_contour_bend * (float)((s - k) * (s - k));
+        if (sum > most) most = sum, least = k;
+      }
+      from[i][s] = (unsigned char)least;
+      next[s] = most + score[i][s];
+    }
+    memcpy(best, next, sizeof best);
+  }
+  int at = 0;
+  for (int s = 1; s < STATES; ++s)
+    if (best[s] > best[at]) at = s;
+  for (int i = PLACES - 1; i >= 0; at = i ? from[i][at] : 0, --i) {
+    /* Between steps: the top of the parabola through the score and its neighbours. */
+    float between = 0;
+    if (at > 0 && at + 1 < STATES) {
+      float low = score[i][at - 1], top = score[i][at], high = score[i][at + 1];
+      if (top >= low && top >= high && 2 * top > low + high) between = 0.5f * (high - low) / (2 * top - low - high);
+    }
+    moves[i] = (float)(at - STATES / 2) + between;
+    found[i] = answers[i][at];
+  }
+}
+
+/* What is known of where a landmark is, against where it was found: the information (inverse covariance), and that times the way. */
+typedef struct rotoi_known {
+  float xx, xy, yy, x, y;
+} rotoi_known;
+
+static void rotoi_contour_tell(rotoi_known *known, const float place[4], float move, float weight) {
+  float nx = place[2], ny = place[3];
+  known->xx += weight * nx * nx, known->xy += weight * nx * ny, known->yy += weight * ny * ny;
+  known->x += weight * move * nx, known->y += weight * move * ny;
+}
+
+/* Move the landmarks that lie on contours.  `side`: the longer side of the box of all, in pixels as seen; the workspace has room for
+ * landmark_count rotoi_known. */
+static void rotoi_hold_contours(const rotoi_file *file, const roto_image *image, float aspect, float side, rotoi_known *known,
+                                roto_point *points) {
+  enum { PLACES = ROTO_CONTOUR_PLACES };
+  static const float still[6] = {1, 0, 0, 0, 1, 0};
+  const float step = side * rotoi_contour_step, least = 0.6f;
+  const unsigned char *list = file->contour_landmarks, *filter = file->contour_filters;
+  rotoi_sampler sampler;
+  if (!(step > 0 && step < 1e6f)) return;
+  rotoi_sampler_init(&sampler, image, still, file->input_transfer, 0);
+  memset(known, 0, file->landmark_count * sizeof *known);
+  for (uint32_t i = 0; i < file->contour_count; ++i) {
+    float at[ROTO_MAX_CONTOUR_LANDMARKS][2], errors[ROTO_MAX_CONTOUR_LANDMARKS], places[PLACES][4], profile[ROTOI_CONTOUR_PROFILE];
+    float answers[PLACES][ROTOI_CONTOUR_STATES], moves[PLACES], found[PLACES];
+    uint32_t count = rotoi_u32(file->contour_sizes + 4 * (size_t)i);
+    for (uint32_t k = 0; k < count; ++k) {
+      const roto_point *point = &points[rotoi_u32(list + 4 * (size_t)k)];
+      at[k][0] = point->x * aspect, at[k][1] = point->y;
+      errors[k] = point->error > least * step ? point->error / step : least;
+    }
+    rotoi_contour_places((const float(*)[2])at, count, places);
+    for (int k = 0; k < PLACES; ++k, filter += 4 * ROTO_CONTOUR_FLOATS) {
+      rotoi_contour_profile(&sampler, places[k], step, aspect, profile);
+      rotoi_contour_answers(filter, profile, answers[k]);
+    }
+    rotoi_contour_find((const float(*)[ROTOI_CONTOUR_STATES])answers, errors, count, moves, found);
+    for (uint32_t k = 0; k < count; ++k, list += 4) {
+      /* A landmark is told by the places next to it.  At an end the curve's direction is less sure. */
+      int place = (int)((2 * k * (PLACES - 1) + count - 1) / (2 * (count - 1))), first = place ? place - 1 : 0, end = k == 0 || k + 1 == count;
+      int last = place + 1 < PLACES ? place + 1 : place;
+      float move = 0, answer = 0;
+      for (int p = first; p <= last; ++p) move += moves[p], answer += found[p];
+      float full = answer / (float)(last - first + 1) / rotoi_contour_full, error = step * rotoi_contour_error;
+      full = full > 0.1f ? full < 1.5f ? full : 1.5f : 0.1f;
+      rotoi_contour_tell(&known[rotoi_u32(list)], places[place], step * move / (float)(last - first + 1),
+                         full / (error * error) * (end ? 0.25f : 1));
+    }
+  }
+  for (uint32_t i = 0; i < file->landmark_count; ++i) {
+    const rotoi_known *k = &known[i];
+    float error = points[i].error > least * step ? points[i].error : least * step, own = 2 / (error * error);
+    if (!(k->xx + k->yy > 0)) continue;
+    float xx = k->xx + own, yy = k->yy + own, det = xx * yy - k->xy * k->xy;
+    points[i].x += (yy * k->x - k->xy * k->y) / det / aspect;
+    points[i].y += (xx * k->y - k->xy * k->x) / det;
+    points[i].error = (float)rotoi_sqrt((double)((xx + yy) / det));
+  }
+}
+
+#endif /* ROTOI_CONTOURS */
+
 /* >>session.c */
 
 /* Models and sessions: the public functions that open a model, describe it and run it.
@@ -6671,7 +6958,7 @@ ROTO_API double roto_path_area(const roto_path *path) {
  * From a crop to landmarks: the crop is sampled and normalised row by row into the workspace, the network runs, its points go
  * back through the map of the sampling, and the calibration turns each spread into an expected error.  The second look does the
  * same for a few landmarks at a time, in a crop around where the first one found them, and so in more of the plate's own
- * detail. */
+ * detail.  Landmarks on contours go in the end to where the plate shows those. */
 
 #ifndef ROTOI_SESSION
 #define ROTOI_SESSION
@@ -6701,7 +6988,9 @@ struct roto_session {
   int twins; /* mirrored views are of use */
   int owned; /* the block is ours to free */
   unsigned char *values;
-  roto_point *again; /* landmark_count of them, behind the workspace: what a second look finds */
+  int network_only;
+  roto_point *again;  /* landmark_count of them, behind the workspace: what a second look finds */
+  rotoi_known *known; /* as many, behind those: what contours say */
 };
 
 enum {
@@ -6732,7 +7021,8 @@ static void rotoi_fill_info(roto_model *model) {
   info->parameter_count = file->parameter_count;
   info->multiply_adds = file->multiply_adds;
   info->session_size = ROTOI_SESSION_HEAD + model->plan.workspace;
-  if (model->second) info->session_size += file->landmark_count * sizeof(roto_point);
+  if (model->second || file->contour_count) info->session_size += file->landmark_count * (sizeof(roto_point) + sizeof(rotoi_known));
+  info->contour_count = file->contour_count;
   info->look_count = file->look_count;
   info->second = model->second ? &model->second->info : NULL;
   info->isa = model->plan.kernels->isa;
@@ -6945,7 +7235,9 @@ ROTO_API roto_status roto_session_create(const roto_model *model, const roto_ses
   s->pixel_aspect = options->pixel_aspect > 0 ? options->pixel_aspect : 1;
   s->owned = !options->memory;
   s->values = (unsigned char *)block + ROTOI_SESSION_HEAD;
+  s->network_only = options->network_only;
   s->again = (roto_point *)(void *)(s->values + model->plan.workspace);
+  s->known = (rotoi_known *)(void *)(s->again + model->info.landmark_count);
   *session = s;
   return ROTO_OK;
 }
@@ -7181,6 +7473,17 @@ static void rotoi_look_again(roto_session *session, const roto_image *image, flo
   for (uint32_t i = 0; i < model->info.landmark_count; ++i) points[i].confidence = 1 / (1 + points[i].error / (0.01f * whole));
 }
 
+/* What there is beyond the first look. */
+static void rotoi_look_closer(roto_session *session, const roto_image *image, float whole, roto_point *points) {
+  const rotoi_file *file = &session->model->file;
+  float box[4];
+  rotoi_look_again(session, image, whole, points);
+  if (!file->contour_count || session->network_only) return;
+  rotoi_points_box(session, points, ROTO_NONE, box);
+  rotoi_hold_contours(file, image, session->pixel_aspect, rotoi_longer_side(box), session->known, points);
+  for (uint32_t i = 0; i < file->landmark_count; ++i) points[i].confidence = 1 / (1 + points[i].error / (0.01f * whole));
+}
+
 static int rotoi_can_look(const roto_session *session, const roto_image *image, roto_rect crop, const roto_point *points) {
   if (!session || !points || !rotoi_image_valid(image) || !rotoi_crop_valid(crop)) return 0;
   const roto_info *info = &session->model->info;
@@ -7191,7 +7494,7 @@ ROTO_API roto_status roto_find_landmarks(roto_session *session, const roto_image
   if (!rotoi_can_look(session, image, crop, points)) return ROTO_ERR_ARGUMENT;
   float side = rotoi_view_crop(session, session->model, image, crop, ROTO_NONE, 0, session->views, points);
   rotoi_end_look(session, ROTO_NONE, side, points);
-  rotoi_look_again(session, image, side, points);
+  rotoi_look_closer(session, image, side, points);
   return ROTO_OK;
 }
 
@@ -7231,7 +7534,7 @@ ROTO_API roto_status roto_find_landmarks_near(roto_session *session, const roto_
   }
   float side = rotoi_view_crop(session, model, image, *crop, ROTO_NONE, few, session->views, points);
   rotoi_end_look(session, ROTO_NONE, side, points);
-  rotoi_look_again(session, image, side, points);
+  rotoi_look_closer(session, image, side, points);
   return ROTO_OK;
 }
 

@@ -29,6 +29,8 @@
 #define ROTO_MAX_SHAPE_BLOCKS 8u     /* of one shape network */
 #define ROTO_MAX_SHAPE_WIDTH 256u    /* of one shape network */
 #define ROTO_MAX_LOOKS 64u
+#define ROTO_MAX_CONTOURS 64u
+#define ROTO_MAX_CONTOUR_LANDMARKS 64u /* of one contour */
 #define ROTO_MAX_STRING 4096u               /* bytes of a description or a landmark's rule, with its 0 */
 #define ROTO_MAX_NAME 256u                  /* bytes of any other string, with its 0 */
 #define ROTO_MAX_VALUES (1ull << 28)        /* floats of one value or tensor */
@@ -83,7 +85,8 @@ enum {
   X(TEST, ROTO_CHUNK('T', 'E', 'S', 'T')) /* self-test: one input, its output, tolerance */            \
   X(SHAP, ROTO_CHUNK('S', 'H', 'A', 'P')) /* shape networks, with their own weights */                 \
   X(LOOK, ROTO_CHUNK('L', 'O', 'O', 'K')) /* a second look: which landmarks together, and its model */ \
-  X(RANG, ROTO_CHUNK('R', 'A', 'N', 'G')) /* the range of each node's values, for int8 */
+  X(RANG, ROTO_CHUNK('R', 'A', 'N', 'G')) /* the range of each node's values, for int8 */              \
+  X(CONT, ROTO_CHUNK('C', 'O', 'N', 'T')) /* contours through landmarks, and what they look like */
 enum {
 #define ROTO_CHUNK_ENUM(name, code) ROTO_CHUNK_##name,
   ROTO_CHUNK_LIST(ROTO_CHUNK_ENUM)
@@ -206,14 +209,25 @@ enum { ROTO_LOOK_COUNT = 0 /* u32 */, ROTO_LOOK_USED = 4, ROTO_LOOK_SIZE = 16 };
 enum { ROTO_RANGES_COUNT = 0 /* u32 */, ROTO_RANGES_TOLERANCE = 4 /* f32, of the self-test in int8 */, ROTO_RANGES_SIZE = 8 };
 enum { ROTO_RANGE_LOW = 0 /* f32 */, ROTO_RANGE_HIGH = 4 /* f32 */, ROTO_RANGE_SIZE = 8 };
 
+/* CONT: head, how many landmarks each contour has (u32), these (u32); at the next multiple of 64 the filters of each (f32
+ * [places][floats]). */
+enum { ROTO_CONTOURS_COUNT = 0 /* u32 */, ROTO_CONTOURS_USED = 4, ROTO_CONTOURS_SIZE = 16 };
+enum {
+  ROTO_CONTOUR_PLACES = 25,  /* along a contour */
+  ROTO_CONTOUR_STEPS = 33,   /* across it, at each place */
+  ROTO_CONTOUR_CHANNELS = 3, /* of what is seen at a step */
+  ROTO_CONTOUR_TAPS = 13,    /* steps a filter sees */
+  ROTO_CONTOUR_FLOATS = ROTO_CONTOUR_TAPS * ROTO_CONTOUR_CHANNELS + 1
+};
+
 /* The rules of SPEC.md: number, name, status, sentence.  Numbers are never reused. */
 #define ROTO_RULE_LIST(X)                                                                                                 \
   X(1, MAGIC, ROTO_ERR_NOT_ROTO, "the file begins with the magic")                                                        \
   X(2, VERSION, ROTO_ERR_VERSION, "the format version is one this build reads")                                           \
   X(3, FILE_SIZE, ROTO_ERR_INVALID, "the file is as long as its header says")                                             \
-  X(4, CHUNK_COUNT, ROTO_ERR_INVALID, "the table holds 8 chunks, and those of SHAP, LOOK and RANG that there are")        \
+  X(4, CHUNK_COUNT, ROTO_ERR_INVALID, "the table holds 8 chunks, and those of SHAP, LOOK, RANG and CONT that there are")        \
   X(5, CHUNK_NAME, ROTO_ERR_INVALID,                                                                                      \
-    "the chunks are META INPT TMPL CALB NETW TDIR DATA TEST, then SHAP, LOOK, RANG, in this order")                       \
+    "the chunks are META INPT TMPL CALB NETW TDIR DATA TEST, then SHAP, LOOK, RANG, CONT, in this order")                 \
   X(6, CHUNK_OFFSET, ROTO_ERR_INVALID, "a chunk starts where the one before ended, rounded up to 64")                     \
   X(7, CHUNK_END, ROTO_ERR_INVALID, "a chunk ends inside the file")                                                       \
   X(8, TRAILING, ROTO_ERR_INVALID, "the last chunk ends the file")                                                        \
@@ -280,10 +294,11 @@ enum { ROTO_RANGE_LOW = 0 /* f32 */, ROTO_RANGE_HIGH = 4 /* f32 */, ROTO_RANGE_S
     "a shape has its network's vertices: as many, the same ones predicted, the others among its landmarks")               \
   X(61, LOOK, ROTO_ERR_INVALID, "there are 1 to 64 second looks, each with a landmark, and none beyond")                  \
   X(62, LOOK_MODEL, ROTO_ERR_INVALID,                                                                                     \
-    "the model of the second look is a .roto file without SHAP and LOOK, with as many landmarks that flip alike")         \
+    "the model of the second look is a .roto file of chunks 1 to 8 and RANG alone, with as many landmarks that flip alike")         \
   X(63, RANGE_COUNT, ROTO_ERR_INVALID, "there is one range for each node")                                                \
   X(64, RANGE, ROTO_ERR_INVALID, "a range is finite, holds 0 and is 1e-30 to 1e30 wide")                                  \
-  X(65, RANGE_TOLERANCE, ROTO_ERR_INVALID, "the tolerance of the self-test in int8 is finite and above 0")
+  X(65, RANGE_TOLERANCE, ROTO_ERR_INVALID, "the tolerance of the self-test in int8 is finite and above 0")                \
+  X(66, CONTOUR, ROTO_ERR_INVALID, "there are 1 to 64 contours, each of 3 to 64 landmarks that exist and differ")
 enum {
 #define ROTO_RULE_ENUM(number, name, status, text) ROTO_RULE_##name = number,
   ROTO_RULE_LIST(ROTO_RULE_ENUM)

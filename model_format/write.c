@@ -475,6 +475,42 @@ roto_status roto_write_ranges(const unsigned char *model, size_t model_size, con
   return replace_chunk(model, ROTO_CHUNK_RANG, &b, bytes, size);
 }
 
+roto_status roto_write_contours(const unsigned char *model, size_t model_size, const roto_contour_desc *contours, uint32_t count,
+                                unsigned char **bytes, size_t *size) {
+  buffer b = {NULL, 0, 0, ROTO_OK};
+  *bytes = NULL;
+  *size = 0;
+  if (!model || model_size < ROTO_HEADER_SIZE || !contours) return ROTO_ERR_ARGUMENT;
+  if (count > ROTO_MAX_CONTOURS) return ROTO_ERR_LIMIT;
+  for (uint32_t i = 0; i < count; i++) {
+    if (!contours[i].landmarks || !contours[i].filters) return ROTO_ERR_ARGUMENT;
+    if (contours[i].landmark_count > ROTO_MAX_CONTOUR_LANDMARKS) return ROTO_ERR_LIMIT;
+  }
+  put_u32(&b, count);
+  append(&b, ROTO_CONTOURS_SIZE - ROTO_CONTOURS_USED);
+  for (uint32_t i = 0; i < count; i++) put_u32(&b, contours[i].landmark_count);
+  for (uint32_t i = 0; i < count; i++)
+    for (uint32_t k = 0; k < contours[i].landmark_count; k++) put_u32(&b, contours[i].landmarks[k]);
+  align(&b);
+  for (uint32_t i = 0; i < count; i++)
+    put_floats(&b, contours[i].filters[0], (uint64_t)ROTO_CONTOUR_PLACES * ROTO_CONTOUR_FLOATS);
+  return replace_chunk(model, ROTO_CHUNK_CONT, &b, bytes, size);
+}
+
+roto_status roto_copy_contours(const unsigned char *model, size_t model_size, const unsigned char *from, unsigned char **bytes,
+                               size_t *size) {
+  buffer b = {NULL, 0, 0, ROTO_OK};
+  size_t length;
+  *bytes = NULL;
+  *size = 0;
+  if (!model || model_size < ROTO_HEADER_SIZE || !from) return ROTO_ERR_ARGUMENT;
+  const unsigned char *chunk = roto_find_chunk(from, ROTO_CHUNK_CONT, &length);
+  if (!chunk) return ROTO_ERR_ARGUMENT;
+  unsigned char *where = append(&b, length);
+  if (where) memcpy(where, chunk, length);
+  return replace_chunk(model, ROTO_CHUNK_CONT, &b, bytes, size);
+}
+
 int roto_write_file_atomic(const char *path, const void *bytes, size_t size) {
   size_t length = strlen(path) + 64;
   char *temporary = malloc(length);

@@ -98,6 +98,21 @@ roto_status roto_write_look(const unsigned char *model, size_t model_size, const
 roto_status roto_write_ranges(const unsigned char *model, size_t model_size, const float (*ranges)[2], uint32_t node_count,
                               float tolerance, unsigned char **bytes, size_t *size);
 
+/* A contour: landmarks one after the other on an outline, 3 at least, and what each place of it looks like (SPEC.md, CONT). */
+typedef struct roto_contour_desc {
+  const uint32_t *landmarks;
+  uint32_t landmark_count;
+  const float (*filters)[ROTO_CONTOUR_FLOATS]; /* ROTO_CONTOUR_PLACES of them */
+} roto_contour_desc;
+
+/* A valid model with contours instead of those it had, or for the first time. */
+roto_status roto_write_contours(const unsigned char *model, size_t model_size, const roto_contour_desc *contours, uint32_t count,
+                                unsigned char **bytes, size_t *size);
+
+/* A valid model with the contours of `from`, a valid model of the same landmarks that has some. */
+roto_status roto_copy_contours(const unsigned char *model, size_t model_size, const unsigned char *from, unsigned char **bytes,
+                               size_t *size);
+
 /* A number of a model file: `size` bytes, little-endian.  And one in float32. */
 uint64_t roto_load(const unsigned char *where, int size);
 float roto_load_float(const unsigned char *where);

@@ -138,6 +138,7 @@ typedef struct roto_session_options {
               * expected error (tests/RESULTS.md) */
   roto_profile profile; /* both functions or neither */
   float pixel_aspect;   /* width of a pixel of the frames over its height; 0: 1.  Anamorphic frames are sampled unsqueezed */
+  int network_only;     /* 1: landmarks stay where the network sees them, even if the model knows contours (roto_info) */
 } roto_session_options;
 
 typedef struct roto_model roto_model;
@@ -197,6 +198,7 @@ typedef struct roto_info {
   uint64_t parameter_count, multiply_adds; /* of one inference */
   uint32_t look_count;                     /* crops of the second look at a frame; 0: the model looks once */
   const struct roto_info *second;          /* the network of that look; NULL: there is none */
+  uint32_t contour_count;                  /* contours through landmarks that are looked for in the plate; 0: none */
   size_t session_size;                     /* bytes of one session */
   roto_isa isa;                            /* kernels in use */
   int has_ranges;                          /* 1: can run in int8 */
@@ -281,6 +283,12 @@ ROTO_API roto_status roto_infer(roto_session *session, const float *input, float
  * Where the map shrinks, a grid of bilinear samples is averaged a pixel, so that no detail aliases. */
 ROTO_API void roto_sample(const roto_image *image, const float to_frame[6], roto_transfer transfer, uint32_t width,
                           uint32_t height, float *out);
+
+/* What a model's contours are made of, for training them (model_format/SPEC.md, CONT): a curve through `count` landmarks in the
+ * frame's pixels, 3 at least, and what is seen across it.  places[ROTO_CONTOUR_PLACES]: x, y and the unit normal there;
+ * profiles[ROTO_CONTOUR_PLACES][ROTO_CONTOUR_STEPS][ROTO_CONTOUR_CHANNELS], steps along the normal, `step` pixels apart; NULL: none. */
+ROTO_API roto_status roto_contour_profiles(const roto_image *image, roto_transfer transfer, const float (*points)[2],
+                                           uint32_t count, float step, float (*places)[4], float *profiles);
 
 /* The map of roto_sample that roto_find_landmarks uses for a crop: uniform scale, centred, covering the rectangle. */
 ROTO_API void roto_crop_map(roto_rect crop, uint32_t width, uint32_t height, float to_frame[6]);

@@ -65,6 +65,9 @@ typedef struct rotoi_file {
   const unsigned char *looks;  /* u32 [landmark_count] */
   const unsigned char *ranges; /* of each node, for int8; NULL: none */
   float range_tolerance;       /* of the self-test in int8 */
+  uint32_t contour_count;      /* 0: there are none */
+  const unsigned char *contour_sizes, *contour_landmarks; /* u32: landmarks of each contour; these, one after the other */
+  const unsigned char *contour_filters;                   /* f32 [contour_count][places][floats] */
   const char *strings;
   uint32_t look_count;             /* 0: there is no second look */
   const unsigned char *look_model; /* the file of its model, valid too */
@@ -902,7 +905,8 @@ static int rotoi_check_looks(rotoi_parser *p) {
   if (file->look_model_size >= ROTO_HEADER_SIZE + (size_t)(ROTO_CHUNK_REQUIRED + 1) * ROTO_ENTRY_SIZE) {
     const unsigned char *entry = head + ROTO_HEADER_SIZE + (size_t)ROTO_CHUNK_REQUIRED * ROTO_ENTRY_SIZE;
     uint32_t chunks = rotoi_u32(head + ROTO_HEADER_CHUNK_COUNT);
-    if (chunks > ROTO_CHUNK_REQUIRED && rotoi_u32(entry + ROTO_ENTRY_NAME) != ROTO_CHUNK('R', 'A', 'N', 'G'))
+    if (chunks > ROTO_CHUNK_REQUIRED + 1 ||
+        (chunks > ROTO_CHUNK_REQUIRED && rotoi_u32(entry + ROTO_ENTRY_NAME) != ROTO_CHUNK('R', 'A', 'N', 'G')))
       return rotoi_refuse(p, ROTO_RULE_LOOK_MODEL, 0, head + ROTO_HEADER_CHUNK_COUNT);
   }
   if (rotoi_parse(head, file->look_model_size, &inner, &error))
@@ -939,6 +943,44 @@ static int rotoi_check_ranges(rotoi_parser *p) {
   return 1;
 }
 
+/* CONT, if it is there. */
+static int rotoi_check_contours(rotoi_parser *p) {
+  const unsigned char *head = p->begin[ROTO_CHUNK_CONT], *list;
+  const size_t floats = (size_t)ROTO_CONTOUR_PLACES * ROTO_CONTOUR_FLOATS;
+  rotoi_file *file = p->file;
+  uint64_t length = ROTO_CONTOURS_SIZE, landmarks = 0;
+  if (!head) return 1;
+  if (!rotoi_check_head(p, ROTO_CHUNK_CONT, ROTO_CONTOURS_USED, ROTO_CONTOURS_SIZE)) return 0;
+  file->contour_count = rotoi_u32(head + ROTO_CONTOURS_COUNT);
+  if (file->contour_count - 1 >= ROTO_MAX_CONTOURS) return rotoi_refuse(p, ROTO_RULE_CONTOUR, 0, head);
+  length += 4 * (uint64_t)file->contour_count;
+  if (length > (uint64_t)(p->end[ROTO_CHUNK_CONT] - head)) return rotoi_check_length(p, ROTO_CHUNK_CONT, length);
+  file->contour_sizes = head + ROTO_CONTOURS_SIZE;
+  file->contour_landmarks = list = head + (size_t)length;
+  for (uint32_t i = 0; i < file->contour_count; i++) {
+    uint32_t size = rotoi_u32(file->contour_sizes + 4 * (size_t)i);
+    if (size < 3 || size > ROTO_MAX_CONTOUR_LANDMARKS)
+      return rotoi_refuse(p, ROTO_RULE_CONTOUR, i, file->contour_sizes + 4 * (size_t)i);
+    landmarks += size;
+  }
+  length += 4 * landmarks;
+  if (!rotoi_check_length(p, ROTO_CHUNK_CONT, rotoi_align_up(length) + 4 * (uint64_t)floats * file->contour_count)) return 0;
+  if (!rotoi_check_zero(p, ROTO_CHUNK_CONT, head + (size_t)length, head + (size_t)rotoi_align_up(length))) return 0;
+  file->contour_filters = head + (size_t)rotoi_align_up(length);
+  for (uint32_t i = 0; i < file->contour_count; i++) {
+    uint32_t size = rotoi_u32(file->contour_sizes + 4 * (size_t)i);
+    const unsigned char *filters = file->contour_filters + 4 * floats * (size_t)i;
+    for (uint32_t k = 0; k < size; k++)
+      for (uint32_t j = 0; j <= k; j++)
+        if (j < k ? rotoi_u32(list + 4 * (size_t)j) == rotoi_u32(list + 4 * (size_t)k)
+                  : rotoi_u32(list + 4 * (size_t)k) >= file->landmark_count)
+          return rotoi_refuse(p, ROTO_RULE_CONTOUR, i, list + 4 * (size_t)k);
+    if (!rotoi_all_finite(filters, floats)) return rotoi_refuse(p, ROTO_RULE_FINITE, i, filters);
+    list += 4 * (size_t)size;
+  }
+  return 1;
+}
+
 static roto_status rotoi_parse(const unsigned char *data, size_t size, rotoi_file *file, roto_error *err) {
   rotoi_parser p;
   memset(&p, 0, sizeof p);
@@ -948,7 +990,7 @@ static roto_status rotoi_parse(const unsigned char *data, size_t size, rotoi_fil
   p.file = file;
   if (rotoi_check_chunks(&p) && rotoi_check_meta(&p) && rotoi_check_input(&p) && rotoi_check_template(&p) &&
       rotoi_check_tensors(&p) && rotoi_check_network(&p) && rotoi_check_calibration(&p) && rotoi_check_test(&p) &&
-      rotoi_check_shapes(&p) && rotoi_check_looks(&p) && rotoi_check_ranges(&p))
+      rotoi_check_shapes(&p) && rotoi_check_looks(&p) && rotoi_check_ranges(&p) && rotoi_check_contours(&p))
     return ROTO_OK;
   memset(file, 0, sizeof *file);
   if (err) *err = p.error;

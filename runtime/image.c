@@ -112,19 +112,9 @@ static uint32_t rotoi_grid(float dx, float dy) {
   return n;
 }
 
-/* `thin`: half as many samples each way where there would be more than two, up to two pixels apart; each is bilinear and sees two. */
-static void rotoi_sampler_init(rotoi_sampler *s, const roto_image *image, const float m[6], roto_transfer transfer, int thin) {
-  static const unsigned char sizes[3] = {1, 2, 4};
-  size_t size = sizes[image->type];
-  s->pixels = (const unsigned char *)image->pixels;
-  s->type = image->type;
-  s->pixel_size = size * image->channels;
-  s->row_size = image->row_size ? image->row_size : s->pixel_size * image->width;
-  s->green = image->channels >= 3 ? size : 0;
-  s->blue = 2 * s->green;
-  s->right = (int32_t)(image->width - 1);
-  s->bottom = (int32_t)(image->height - 1);
-
+/* Where the samples are, by the map.  `thin`: half as many each way where there would be more than two, up to two pixels apart;
+ * each is bilinear and sees two. */
+static void rotoi_sampler_aim(rotoi_sampler *s, const float m[6], int thin) {
   s->nu = rotoi_grid(m[0], m[3]);
   s->nv = rotoi_grid(m[1], m[4]);
   if (thin && s->nu > 2) s->nu = (s->nu + 1) / 2;
@@ -137,6 +127,20 @@ static void rotoi_sampler_init(rotoi_sampler *s, const roto_image *image, const 
   /* Centres: half a sample step into the first pixel of the output, half a pixel back to the first centre of the frame. */
   s->x = rotoi_fixed(m[2] - 0.5) + rotoi_fixed((double)m[0] / s->nu / 2) + rotoi_fixed((double)m[1] / s->nv / 2);
   s->y = rotoi_fixed(m[5] - 0.5) + rotoi_fixed((double)m[3] / s->nu / 2) + rotoi_fixed((double)m[4] / s->nv / 2);
+}
+
+static void rotoi_sampler_init(rotoi_sampler *s, const roto_image *image, const float m[6], roto_transfer transfer, int thin) {
+  static const unsigned char sizes[3] = {1, 2, 4};
+  size_t size = sizes[image->type];
+  s->pixels = (const unsigned char *)image->pixels;
+  s->type = image->type;
+  s->pixel_size = size * image->channels;
+  s->row_size = image->row_size ? image->row_size : s->pixel_size * image->width;
+  s->green = image->channels >= 3 ? size : 0;
+  s->blue = 2 * s->green;
+  s->right = (int32_t)(image->width - 1);
+  s->bottom = (int32_t)(image->height - 1);
+  rotoi_sampler_aim(s, m, thin);
 
   s->curve = image->transfer != transfer && image->transfer != ROTO_TRANSFER_RAW;
   if (s->type == ROTO_PIXEL_U8) {

@@ -6,7 +6,7 @@
  * From a crop to landmarks: the crop is sampled and normalised row by row into the workspace, the network runs, its points go
  * back through the map of the sampling, and the calibration turns each spread into an expected error.  The second look does the
  * same for a few landmarks at a time, in a crop around where the first one found them, and so in more of the plate's own
- * detail. */
+ * detail.  Landmarks on contours go in the end to where the plate shows those. */
 
 #ifndef ROTOI_SESSION
 #define ROTOI_SESSION
@@ -26,6 +26,7 @@
 #include "image.c"
 #include "shapes.c"
 #include "bezier.c" /* rotoi_sqrt */
+#include "contours.c"
 
 struct roto_model {
   rotoi_file file;
@@ -48,7 +49,9 @@ struct roto_session {
   int twins; /* mirrored views are of use */
   int owned; /* the block is ours to free */
   unsigned char *values;
-  roto_point *again; /* landmark_count of them, behind the workspace: what a second look finds */
+  int network_only;
+  roto_point *again;  /* landmark_count of them, behind the workspace: what a second look finds */
+  rotoi_known *known; /* as many, behind those: what contours say */
 };
 
 enum {
@@ -79,7 +82,8 @@ static void rotoi_fill_info(roto_model *model) {
   info->parameter_count = file->parameter_count;
   info->multiply_adds = file->multiply_adds;
   info->session_size = ROTOI_SESSION_HEAD + model->plan.workspace;
-  if (model->second) info->session_size += file->landmark_count * sizeof(roto_point);
+  if (model->second || file->contour_count) info->session_size += file->landmark_count * (sizeof(roto_point) + sizeof(rotoi_known));
+  info->contour_count = file->contour_count;
   info->look_count = file->look_count;
   info->second = model->second ? &model->second->info : NULL;
   info->isa = model->plan.kernels->isa;
@@ -292,7 +296,9 @@ ROTO_API roto_status roto_session_create(const roto_model *model, const roto_ses
   s->pixel_aspect = options->pixel_aspect > 0 ? options->pixel_aspect : 1;
   s->owned = !options->memory;
   s->values = (unsigned char *)block + ROTOI_SESSION_HEAD;
+  s->network_only = options->network_only;
   s->again = (roto_point *)(void *)(s->values + model->plan.workspace);
+  s->known = (rotoi_known *)(void *)(s->again + model->info.landmark_count);
   *session = s;
   return ROTO_OK;
 }
@@ -528,6 +534,17 @@ static void rotoi_look_again(roto_session *session, const roto_image *image, flo
   for (uint32_t i = 0; i < model->info.landmark_count; ++i) points[i].confidence = 1 / (1 + points[i].error / (0.01f * whole));
 }
 
+/* What there is beyond the first look. */
+static void rotoi_look_closer(roto_session *session, const roto_image *image, float whole, roto_point *points) {
+  const rotoi_file *file = &session->model->file;
+  float box[4];
+  rotoi_look_again(session, image, whole, points);
+  if (!file->contour_count || session->network_only) return;
+  rotoi_points_box(session, points, ROTO_NONE, box);
+  rotoi_hold_contours(file, image, session->pixel_aspect, rotoi_longer_side(box), session->known, points);
+  for (uint32_t i = 0; i < file->landmark_count; ++i) points[i].confidence = 1 / (1 + points[i].error / (0.01f * whole));
+}
+
 static int rotoi_can_look(const roto_session *session, const roto_image *image, roto_rect crop, const roto_point *points) {
   if (!session || !points || !rotoi_image_valid(image) || !rotoi_crop_valid(crop)) return 0;
   const roto_info *info = &session->model->info;
@@ -538,7 +555,7 @@ ROTO_API roto_status roto_find_landmarks(roto_session *session, const roto_image
   if (!rotoi_can_look(session, image, crop, points)) return ROTO_ERR_ARGUMENT;
   float side = rotoi_view_crop(session, session->model, image, crop, ROTO_NONE, 0, session->views, points);
   rotoi_end_look(session, ROTO_NONE, side, points);
-  rotoi_look_again(session, image, side, points);
+  rotoi_look_closer(session, image, side, points);
   return ROTO_OK;
 }
 
@@ -578,7 +595,7 @@ ROTO_API roto_status roto_find_landmarks_near(roto_session *session, const roto_
   }
   float side = rotoi_view_crop(session, model, image, *crop, ROTO_NONE, few, session->views, points);
   rotoi_end_look(session, ROTO_NONE, side, points);
-  rotoi_look_again(session, image, side, points);
+  rotoi_look_closer(session, image, side, points);
   return ROTO_OK;
 }
 

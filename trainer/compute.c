@@ -419,6 +419,10 @@ void compute_for(compute *cp, size_t count, void (*task)(void *context, size_t i
   rotoi_parallel(&cp->parallel, count, task, context);
 }
 
+void compute_each(void *cp, size_t count, void (*task)(void *context, size_t index), void *context) {
+  compute_for(cp, count, task, context);
+}
+
 /* A pass over large values: every other one goes from the end to the start, because it reads what the pass before has just
  * written, whose end is still in the cache and whose start no longer is.  2 % of a mixed step of b0, nothing in fp32. */
 typedef struct turned_pass {

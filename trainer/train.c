@@ -24,6 +24,7 @@
 #include "looks.h"
 #include "metrics.h"
 #include "rng.h"
+#include "contours.h"
 #include "shape_transfer.h"
 #include "shot_folder.h"
 #include "trunk.h"
@@ -310,6 +311,7 @@ static int make_model(run *r, unsigned char **bytes, size_t *size, char *message
   memcpy(e.scale, r->scale, sizeof r->scale);
   int status = export_model(&r->net, r->opt.averaged, &r->ch, &e, bytes, size, message);
   if (status == 0 && r->o->finetune != NULL) status = shapes_take_along(&r->trunk.file, bytes, size, message);
+  if (status == 0 && r->o->finetune != NULL) status = contours_take_along(r->trunk.file.data, bytes, size, message);
   free(picture);
   if (status == 0 && r->o->second != NULL) status = join_looks(r, bytes, size, message);
   return status;
@@ -424,13 +426,9 @@ static uint64_t hash_configuration(const run *r, const char *text) {
   return h;
 }
 
-static void for_each(void *user, size_t count, roto_task task, void *context) {
-  compute_for(user, count, task, context);
-}
-
 static void load_frames(run *r, const char *path, dataset *ds) {
   char message[MESSAGE_SIZE];
-  if (dataset_load(path, &r->ch, ds, message) != 0 || dataset_cache(ds, for_each, r->cp, message) != 0) {
+  if (dataset_load(path, &r->ch, ds, message) != 0 || dataset_cache(ds, compute_each, r->cp, message) != 0) {
     for (size_t i = 0; i < ds->issue_count && i < 20; i++) cli_error("%s: %s", ds->issues[i].path, ds->issues[i].reason);
     cli_fail(EXIT_INPUT, "%s", message);
   }
@@ -445,7 +443,7 @@ static void load_fixed(run *r) {
   dataset fixed;
   size_t corrected;
   if (corrections_load(r->o->fixed, &r->ch, 0.3f, 0.3f, &fixed, &corrected, message) != 0) cli_fail(EXIT_INPUT, "%s", message);
-  if (dataset_cache(&fixed, for_each, r->cp, message) != 0) {
+  if (dataset_cache(&fixed, compute_each, r->cp, message) != 0) {
     for (size_t i = 0; i < fixed.issue_count && i < 20; i++) cli_error("%s: %s", fixed.issues[i].path, fixed.issues[i].reason);
     cli_fail(EXIT_INPUT, "%s", message);
   }

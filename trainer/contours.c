@@ -1,0 +1,349 @@
+/* See contours.h. */
+
+#include "contours.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "../model_format/write.h"
+#include "../roto.h"
+#include "../tools/cli.h"
+#include "../tools/model_file.h"
+#include "evaluate.h"
+#include "metrics.h"
+#include "rng.h"
+
+enum {
+  PLACES = ROTO_CONTOUR_PLACES,
+  STEPS = ROTO_CONTOUR_STEPS,
+  CHANNELS = ROTO_CONTOUR_CHANNELS,
+  FLOATS = ROTO_CONTOUR_FLOATS,
+  STATES = STEPS - ROTO_CONTOUR_TAPS + 1, /* displacements a filter answers for */
+  LEAST_FRAMES = 8,
+  MOST_SAMPLES = 800, /* more frames than that are thinned out, fewer are seen several times */
+  MOST_TIMES = 4
+};
+
+static const float step_share = 1.0f / 372; /* as the runtime's: of the longer side of the landmarks' box */
+static const double corner = 65;            /* degrees that an outline turns at a landmark, on average, where a contour ends */
+static const double width = 1.4;            /* steps, of the answer about the outline */
+/* How far landmarks are moved, standard deviation in steps: a model's errors on shots it has not seen are of this size.  2 and 6
+ * are no worse on those of the rendered film. */
+static const float moved_least = 1, moved_most = 5;
+static const double ridge = 3e-3; /* of the number of equations */
+
+typedef struct contour {
+  uint32_t landmarks[ROTO_MAX_CONTOUR_LANDMARKS], count;
+  size_t samples;
+  float (*filters)[FLOATS];
+} contour;
+
+/* ---- which contours there are ---- */
+
+static int is_known(const frame *f, uint32_t landmark) {
+  return f->points != NULL && f->valid[landmark];
+}
+
+/* Degrees that the way over three landmarks turns at the middle one, mean over the frames. */
+static double turn_at(const dataset *ds, uint32_t a, uint32_t b, uint32_t c) {
+  double sum = 0;
+  size_t count = 0;
+  for (size_t i = 0; i < ds->frame_count; i++) {
+    const frame *f = &ds->frames[i];
+    if (!is_known(f, a) || !is_known(f, b) || !is_known(f, c)) continue;
+    const float *p = f->points + 2 * a, *q = f->points + 2 * b, *r = f->points + 2 * c;
+    double ux = (double)(q[0] - p[0]), uy = (double)(q[1] - p[1]), vx = (double)(r[0] - q[0]), vy = (double)(r[1] - q[1]);
+    sum += fabs(atan2(ux * vy - uy * vx, ux * vx + uy * vy));
+    count++;
+  }
+  return count > 0 ? sum / (double)count * 180 / 3.14159265358979323846 : 180;
+}
+
+/* Does a contour of this shape end at vertex i? */
+static int is_end(const dataset *ds, const roto_shape *shape, uint32_t i) {
+  uint32_t n = shape->vertex_count;
+  if (!shape->closed && (i == 0 || i + 1 == n)) return 1;
+  int32_t before = shape->vertices[(i + n - 1) % n], behind = shape->vertices[(i + 1) % n];
+  if (before < 0 || behind < 0) return 1;
+  return turn_at(ds, (uint32_t)before, (uint32_t)shape->vertices[i], (uint32_t)behind) > corner;
+}
+
+/* A closed outline without an end is left open between its last vertex and its first. */
+static size_t choose_contours(const roto_model *model, const dataset *ds, contour *contours) {
+  size_t made = 0;
+  for (uint32_t s = 0; s < roto_get_info(model)->shape_count; s++) {
+    roto_shape shape;
+    roto_get_shape(model, s, &shape);
+    uint32_t n = shape.vertex_count, start = 0;
+    if (n < 3) continue;
+    while (start + 1 < n && !(shape.vertices[start] >= 0 && is_end(ds, &shape, start))) start++;
+    if (shape.vertices[start] < 0 || !is_end(ds, &shape, start)) start = 0;
+    contour now = {{0}, 0, 0, NULL};
+    for (uint32_t k = 0; k <= n; k++) {
+      int32_t landmark = k < n || shape.closed ? shape.vertices[(start + k) % n] : -1;
+      int known = landmark >= 0 && now.count < ROTO_MAX_CONTOUR_LANDMARKS && (k < n || now.count == 0 || now.landmarks[0] != (uint32_t)landmark);
+      int ends = !known || is_end(ds, &shape, (start + k) % n);
+      if (known) now.landmarks[now.count++] = (uint32_t)landmark;
+      if (!ends && k < n) continue;
+      if (now.count >= 3 && made < ROTO_MAX_CONTOURS) contours[made++] = now;
+      now.count = 0;
+      if (known && k < n) now.landmarks[now.count++] = (uint32_t)landmark;
+    }
+  }
+  return made;
+}
+
+/* ---- what they look like ---- */
+
+/* The equations of one place's filter. */
+typedef struct equations {
+  double square[FLOATS][FLOATS], right[FLOATS];
+} equations;
+
+typedef struct training {
+  const roto_model *model;
+  const dataset *ds;
+  const size_t *chosen; /* frames */
+  size_t chosen_count;
+  int times, seed;
+  contour *contours;
+} training;
+
+static void add_equation(equations *e, const float *seen, double answer) {
+  double row[FLOATS];
+  for (int i = 0; i + 1 < FLOATS; i++) row[i] = (double)seen[i];
+  row[FLOATS - 1] = 1;
+  for (int i = 0; i < FLOATS; i++) {
+    for (int k = 0; k <= i; k++) e->square[i][k] += row[i] * row[k];
+    e->right[i] += row[i] * answer;
+  }
+}
+
+/* By Cholesky's decomposition, in place. */
+static void solve(equations *e, double count, float filter[FLOATS]) {
+  double x[FLOATS];
+  for (int i = 0; i < FLOATS; i++) {
+    e->square[i][i] += ridge * count;
+    for (int k = 0; k <= i; k++) {
+      double sum = e->square[i][k];
+      for (int j = 0; j < k; j++) sum -= e->square[i][j] * e->square[k][j];
+      e->square[i][k] = i == k ? sqrt(sum) : sum / e->square[k][k];
+    }
+  }
+  for (int i = 0; i < FLOATS; i++) {
+    x[i] = e->right[i];
+    for (int k = 0; k < i; k++) x[i] -= e->square[i][k] * x[k];
+    x[i] /= e->square[i][i];
+  }
+  for (int i = FLOATS; i-- > 0;) {
+    for (int k = i + 1; k < FLOATS; k++) x[i] -= e->square[k][i] * x[k];
+    x[i] /= e->square[i][i];
+    filter[i] = (float)x[i];
+  }
+}
+
+/* The cached part of a frame; what is not opaque becomes a plain colour.  The picture is `room`'s, which the caller frees. */
+static roto_image opaque(const frame *f, rng *r, uint8_t **room) {
+  roto_image image = {0};
+  size_t pixels = (size_t)f->cache_width * f->cache_height;
+  image.pixels = f->pixels;
+  image.width = f->cache_width, image.height = f->cache_height;
+  image.channels = f->channels;
+  *room = NULL;
+  if (f->channels != 4) return image;
+  float colour[3] = {rng_uniform(r), rng_uniform(r), rng_uniform(r)};
+  uint8_t *to = *room = cli_alloc(pixels, 3);
+  for (size_t i = 0; i < pixels; i++)
+    for (int c = 0; c < 3; c++) {
+      float share = (float)f->pixels[4 * i + 3] / 255;
+      to[3 * i + (size_t)c] = (uint8_t)(share * (float)f->pixels[4 * i + (size_t)c] + (1 - share) * 255 * colour[c] + 0.5f);
+    }
+  image.pixels = to;
+  image.channels = 3;
+  return image;
+}
+
+/* One frame of one contour. */
+static void add_frame(const training *t, const contour *c, size_t index, int time, equations *places) {
+  const frame *f = &t->ds->frames[index];
+  float true_at[ROTO_MAX_CONTOUR_LANDMARKS][2], moved[ROTO_MAX_CONTOUR_LANDMARKS][2], true_places[PLACES][4], seen_places[PLACES][4];
+  float *profiles = cli_alloc(PLACES * STEPS * CHANNELS, sizeof *profiles);
+  float step = step_share * fmaxf(f->box.width, f->box.height);
+  rng r = {rng_seed((uint64_t)t->seed, (uint64_t)time, index)};
+  float sigma = step * rng_range(&r, moved_least, moved_most);
+  uint8_t *room;
+  roto_image image = opaque(f, &r, &room);
+  for (uint32_t k = 0; k < c->count; k++) {
+    rng own = {rng_mix(r.state + c->landmarks[k] + 1)};
+    for (int i = 0; i < 2; i++) {
+      true_at[k][i] = f->points[2 * c->landmarks[k] + (uint32_t)i] - (float)(i ? f->cache_y : f->cache_x);
+      moved[k][i] = true_at[k][i] + sigma * (float)rng_normal(&own);
+    }
+  }
+  roto_transfer transfer = roto_get_info(t->model)->input_transfer;
+  if (roto_contour_profiles(&image, transfer, (const float(*)[2])true_at, c->count, step, true_places, NULL) == ROTO_OK &&
+      roto_contour_profiles(&image, transfer, (const float(*)[2])moved, c->count, step, seen_places, profiles) == ROTO_OK)
+    for (int p = 0; p < PLACES; p++) {
+      double away = 0;
+      for (int i = 0; i < 2; i++)
+        away += (double)((true_places[p][i] - seen_places[p][i]) * seen_places[p][2 + i]) / (double)step;
+      if (fabs(away) > STATES / 2) continue; /* the outline is not on the line */
+      for (int s = 0; s < STATES; s++) {
+        double off = (s - STATES / 2 - away) / width;
+        add_equation(&places[p], profiles + (size_t)(p * STEPS + s) * CHANNELS, exp(-0.5 * off * off));
+      }
+    }
+  free(room);
+  free(profiles);
+}
+
+static int shows(const frame *f, const contour *c) {
+  for (uint32_t k = 0; k < c->count; k++)
+    if (!is_known(f, c->landmarks[k])) return 0;
+  return f->pixels != NULL && f->box.width > 0 && f->box.height > 0;
+}
+
+static void train_contour(void *context, size_t index) {
+  const training *t = context;
+  contour *c = &t->contours[index];
+  equations *places = cli_alloc(PLACES, sizeof *places);
+  for (size_t i = 0; i < t->chosen_count; i++) {
+    if (!shows(&t->ds->frames[t->chosen[i]], c)) continue;
+    c->samples++;
+    for (int time = 0; time < t->times; time++) add_frame(t, c, t->chosen[i], time, places);
+  }
+  c->filters = cli_alloc(PLACES, sizeof *c->filters);
+  for (int p = 0; p < PLACES; p++) solve(&places[p], (double)(c->samples * (size_t)t->times * STATES + 1), c->filters[p]);
+  free(places);
+}
+
+int contours_train(compute *cp, const roto_model *model, const unsigned char *file, size_t file_size, const dataset *ds,
+                   int skip_shot, int seed, unsigned char **bytes, size_t *size, char *message) {
+  contour *contours = cli_alloc(ROTO_MAX_CONTOURS, sizeof *contours);
+  size_t count = choose_contours(model, ds, contours), kept = 0, usable = 0, *chosen = cli_alloc(MOST_SAMPLES, sizeof *chosen);
+  roto_contour_desc *descs = cli_alloc(ROTO_MAX_CONTOURS, sizeof *descs);
+  training t = {model, ds, chosen, 0, 1, seed, contours};
+  *bytes = NULL;
+  for (size_t i = 0; i < ds->frame_count; i++) usable += (int)ds->frames[i].shot != skip_shot;
+  for (size_t i = 0, seen = 0; i < ds->frame_count; i++) {
+    if ((int)ds->frames[i].shot == skip_shot) continue;
+    size_t most = usable < MOST_SAMPLES ? usable : MOST_SAMPLES; /* evenly spread */
+    if (seen * most / usable != (seen + 1) * most / usable) chosen[t.chosen_count++] = i;
+    seen++;
+  }
+  while (t.times < MOST_TIMES && (size_t)(t.times + 1) * t.chosen_count <= MOST_SAMPLES) t.times++;
+  compute_for(cp, count, train_contour, &t);
+  for (size_t i = 0; i < count; i++) {
+    if (contours[i].samples < LEAST_FRAMES) continue;
+    descs[kept++] = (roto_contour_desc){contours[i].landmarks, contours[i].count, (const float(*)[FLOATS])contours[i].filters};
+  }
+  roto_status status = ROTO_OK;
+  if (kept > 0) status = roto_write_contours(file, file_size, descs, (uint32_t)kept, bytes, size);
+  for (size_t i = 0; i < count; i++) free(contours[i].filters);
+  free(contours);
+  free(chosen);
+  free(descs);
+  return status == ROTO_OK ? 0 : message_set(message, "the model cannot be written: %s", roto_status_text(status));
+}
+
+int contours_take_along(const unsigned char *from, unsigned char **bytes, size_t *size, char *message) {
+  unsigned char *with;
+  size_t length, new_size;
+  if (roto_find_chunk(from, ROTO_CHUNK_CONT, &length) == NULL) return 0;
+  roto_status status = roto_copy_contours(*bytes, *size, from, &with, &new_size);
+  if (status != ROTO_OK) return message_set(message, "the contours cannot be taken along: %s", roto_status_text(status));
+  free(*bytes);
+  *bytes = with;
+  *size = new_size;
+  return 0;
+}
+
+/* ---- the command ---- */
+
+static double error_of(compute *cp, const character *ch, const roto_model *model, const dataset *ds, double *mae) {
+  char message[MESSAGE_SIZE];
+  float *predicted = cli_alloc(2 * ds->frame_count * ds->landmark_count, sizeof *predicted);
+  if (evaluate_model(cp, model, ds, NULL, 0, predicted, NULL, message) != 0) cli_fail(EXIT_FAILED, "%s", message);
+  metrics m = metrics_compute(ch, ds, predicted, NULL);
+  free(predicted);
+  *mae = m.mae_total_px;
+  return m.nme_percent;
+}
+
+static void load(compute *cp, const character *ch, const char *folder, dataset *ds) {
+  char message[MESSAGE_SIZE];
+  if (dataset_load(folder, ch, ds, message) != 0 || dataset_cache(ds, compute_each, cp, message) != 0)
+    cli_fail(EXIT_INPUT, "%s", message);
+  dataset_warn(ds, 0);
+}
+
+int contours_main(int argc, char **argv) {
+  const char *output = NULL, *landmarks = NULL, *validation = NULL;
+  int threads = cli_default_threads(), seed = 1, quiet = 0;
+  char message[MESSAGE_SIZE];
+  const cli_option options[] = {
+      {"-o", CLI_STRING, &output, "FILE", "model to write"},
+      {"--landmarks", CLI_STRING, &landmarks, "FILE", "landmark model that gets the contours (default: the file of -o itself)"},
+      {"--validation", CLI_STRING, &validation, "DIR", "shots to measure on, before and after"},
+      {"--seed", CLI_INTEGER, &seed, "N", "of the ways by which landmarks are moved (default 1)"},
+      {"--threads", CLI_INTEGER, &threads, "N", "threads (default: all allowed)"},
+      {"--quiet", CLI_FLAG, &quiet, NULL, "print nothing but errors and what was measured"},
+  };
+  const cli_command command = {
+      "roto-train contours",
+      "DATA... -o MODEL.roto [--landmarks MODEL.roto]",
+      "Learn what the outlines through the template's landmarks look like across, and add it to a landmark model: its landmarks "
+      "then go to where the plate shows those outlines.  Takes seconds.",
+      "roto-train contours shots --landmarks landmarks.roto -o puppet.roto",
+      options,
+      sizeof options / sizeof *options};
+  int count = cli_parse(&command, argc, argv);
+  if (count < 1) cli_usage(&command, "expected at least one folder of shots");
+  if (output == NULL) cli_usage(&command, "-o MODEL.roto is missing");
+
+  model_file file;
+  character ch;
+  dataset ds, more, other = {0};
+  if (model_open(landmarks != NULL ? landmarks : output, ROTO_ISA_AUTO, &file, message) != 0)
+    cli_fail(EXIT_MODEL, "%s%s", message,
+             landmarks != NULL ? "" : "; contours are added to a landmark model: name one with --landmarks, or train it first");
+  if (character_from_model(file.model, &ch, message) != 0) cli_fail(EXIT_MODEL, "%s", message);
+  compute *cp = compute_create(threads, ROTO_ISA_AUTO);
+  load(cp, &ch, argv[0], &ds);
+  for (int i = 1; i < count; i++) {
+    load(cp, &ch, argv[i], &more);
+    if (dataset_append(&ds, &more, message) != 0) cli_fail(EXIT_FAILED, "%s", message);
+  }
+  if (validation != NULL) load(cp, &ch, validation, &other);
+
+  unsigned char *bytes;
+  size_t size;
+  double start = cli_seconds(), nme[2], mae[2];
+  if (contours_train(cp, file.model, file.data, file.size, &ds, -1, seed, &bytes, &size, message) != 0)
+    cli_fail(EXIT_FAILED, "%s", message);
+  if (bytes == NULL)
+    cli_fail(EXIT_INPUT,
+             "there is nothing to learn: no three landmarks follow each other on a shape of the template without a corner, in %d frames "
+             "that show them",
+             LEAST_FRAMES);
+  roto_model *made;
+  if (roto_open(bytes, size, NULL, &made) != ROTO_OK) cli_fail(EXIT_FAILED, "the runtime refuses the model");
+  if (file_write(output, bytes, size, message) != 0) cli_fail(EXIT_WRITE, "%s", message);
+  if (!quiet)
+    printf("%u contours from %zu frames; wrote %s (%.2f MB) after %.1f s\n", roto_get_info(made)->contour_count, ds.frame_count,
+           output, (double)size / 1e6, cli_seconds() - start);
+  if (validation != NULL) {
+    nme[0] = error_of(cp, &ch, file.model, &other, &mae[0]);
+    nme[1] = error_of(cp, &ch, made, &other, &mae[1]);
+    printf("%s: NME %.3f -> %.3f %%, MAE %.3f -> %.3f px\n", validation, nme[0], nme[1], mae[0], mae[1]);
+  }
+  free(bytes);
+  roto_close(made);
+  compute_free(cp);
+  dataset_free(&ds);
+  dataset_free(&other);
+  character_free(&ch);
+  model_close(&file);
+  return EXIT_DONE;
+}
