@@ -30,6 +30,7 @@ static void info_json(const roto_model *model) {
   cJSON_AddNumberToObject(root, "session_bytes", (double)info->session_size);
   cJSON_AddStringToObject(root, "isa", roto_isa_name(info->isa));
   cJSON_AddNumberToObject(root, "second_look_crops", info->look_count);
+  cJSON_AddNumberToObject(root, "contours", info->contour_count);
   list = cJSON_AddArrayToObject(root, "parts");
   for (uint32_t i = 0; i < info->part_count; ++i) {
     roto_part part;
@@ -67,6 +68,7 @@ static void info_text(const roto_model *model, const char *path) {
   if (info->look_count > 0)
     printf("  second look  %u crops, input %u x %u, %.1f M multiply-adds each\n", info->look_count, info->second->input_width,
            info->second->input_height, 1e-6 * (double)info->second->multiply_adds);
+  if (info->contour_count > 0) printf("  contours     %u, on which landmarks are held\n", info->contour_count);
   for (uint32_t i = 0; i < info->part_count; ++i) {
     roto_part part;
     unsigned count = 0;
