@@ -136,6 +136,9 @@ typedef struct model {
   uint32_t looks[8], look_count;
   float ranges[MAX_NODES][2]; /* for int8, where with_ranges says so */
   int with_ranges;
+  roto_contour_desc contours[2];
+  uint32_t contour_count; /* 0: none */
+  float filters[2][ROTO_CONTOUR_PLACES][ROTO_CONTOUR_FLOATS];
 } model;
 
 static void answer_ranges(model *m) {
@@ -401,11 +404,25 @@ static void make_ranges(model *m) {
   m->with_ranges = 1;
 }
 
+/* The same with two contours that share a landmark.  Their filters look for what changes fastest, in the middle of what they see. */
+static void make_contours(model *m) {
+  static const uint32_t lid[] = {0, 2, 1}, line[] = {1, 4, 3, 5};
+  make_ranges(m);
+  m->desc.name = "contours";
+  m->desc.description = "Landmarks, looked at twice, on contours, and shapes through them.";
+  m->contour_count = 2;
+  for (uint32_t i = 0; i < 2; i++) {
+    for (uint32_t k = 0; k < ROTO_CONTOUR_PLACES; k++) m->filters[i][k][ROTO_CONTOUR_TAPS / 2 * ROTO_CONTOUR_CHANNELS] = 1;
+    m->contours[i] = (roto_contour_desc){i ? line : lid, i ? COUNT(line) : COUNT(lid), (const float(*)[ROTO_CONTOUR_FLOATS])m->filters[i]};
+  }
+}
+
 static const struct {
   const char *name;
   void (*make)(model *m);
 } valid[] = {{"all", make_all},         {"bare", make_bare},   {"dense", make_dense},   {"heat", make_heat},
-             {"offsets", make_offsets}, {"looks", make_looks}, {"ranges", make_ranges}, {"shapes", make_shapes}};
+             {"offsets", make_offsets}, {"looks", make_looks}, {"ranges", make_ranges}, {"shapes", make_shapes},
+             {"contours", make_contours}};
 
 /* ---- invalid models ---- */
 
@@ -428,6 +445,9 @@ enum { SHAPE_WEIGHTS = 192, SHAPE_TESTS = SHAPE_WEIGHTS + 4 * (1438 + 520) };
 enum { F32_NAN = 0x7fc00000, F32_INFINITY = 0x7f800000, F32_MINUS_1 = (int)0xbf800000u, F32_HALF = 0x3f000000 };
 #define BIG 0xffffffffffffffc0u /* a multiple of 64 whose sum with a length overflows */
 
+#define CONTOUR(i) (ROTO_CONTOURS_SIZE + 4 * (i)) /* in "contours": two, of 3 and 4 landmarks */
+#define CONTOUR_LANDMARK(i) CONTOUR(2 + (i))
+#define CONTOUR_FILTERS 64
 #define LOOK_MODEL(offset) (64 + (offset)) /* in "looks": 6 landmarks */
 #define RANGE(i, field) (ROTO_RANGES_SIZE + (i)*ROTO_RANGE_SIZE + (field))
 
@@ -625,6 +645,17 @@ static const breakage breakages[] = {
     {64, "too_wide", "ranges", ROTO_CHUNK_RANG, RANGE(0, ROTO_RANGE_HIGH), 4, 0x7f000000},
     {65, "zero", "ranges", ROTO_CHUNK_RANG, ROTO_RANGES_TOLERANCE, 4, 0},
     {65, "nan", "ranges", ROTO_CHUNK_RANG, ROTO_RANGES_TOLERANCE, 4, F32_NAN},
+    {5, "contours_renamed", "contours", IN_FILE, ENTRY(ROTO_CHUNK_CONT, ROTO_ENTRY_NAME), 4, ROTO_CHUNK('S', 'H', 'A', 'P')},
+    {9, "contours", "contours", ROTO_CHUNK_CONT, ROTO_CONTOURS_USED, 1, 1},
+    {9, "padding_before_filters", "contours", ROTO_CHUNK_CONT, CONTOUR_FILTERS - 1, 1, 1},
+    {10, "contours_short", "contours", ROTO_CHUNK_CONT, CONTOUR(1), 4, 24},
+    {51, "filter_nan", "contours", ROTO_CHUNK_CONT, CONTOUR_FILTERS + 4 * 1100, 4, F32_NAN},
+    {66, "none", "contours", ROTO_CHUNK_CONT, ROTO_CONTOURS_COUNT, 4, 0},
+    {66, "too_many", "contours", ROTO_CHUNK_CONT, ROTO_CONTOURS_COUNT, 4, ROTO_MAX_CONTOURS + 1},
+    {66, "too_short", "contours", ROTO_CHUNK_CONT, CONTOUR(0), 4, 2},
+    {66, "too_long", "contours", ROTO_CHUNK_CONT, CONTOUR(1), 4, ROTO_MAX_CONTOUR_LANDMARKS + 1},
+    {66, "missing_landmark", "contours", ROTO_CHUNK_CONT, CONTOUR_LANDMARK(1), 4, 6},
+    {66, "landmark_twice", "contours", ROTO_CHUNK_CONT, CONTOUR_LANDMARK(2), 4, 0},
     {60, "more_places_than_vertices", "shapes", ROTO_CHUNK_SHAP, SHAPE_NET(1, ROTO_SHAPE_NET_PLACES), 4, 3},
     {54, "output_nan", "heat", ROTO_CHUNK_TEST, ROTO_TEST_SIZE + 4, 4, F32_NAN},
 };
@@ -712,6 +743,11 @@ static unsigned char *model_bytes(const model *m, size_t *size) {
   if (status == ROTO_OK && m->with_ranges) {
     unsigned char *first = bytes;
     status = roto_write_ranges(first, *size, (const float(*)[2])m->ranges, m->desc.node_count, 0.05f, &bytes, size);
+    free(first);
+  }
+  if (status == ROTO_OK && m->contour_count > 0) {
+    unsigned char *first = bytes;
+    status = roto_write_contours(first, *size, m->contours, m->contour_count, &bytes, size);
     free(first);
   }
   if (status != ROTO_OK) {

@@ -396,6 +396,41 @@ static void format_reads_back_looks(void) {
   free(bytes);
 }
 
+static void format_reads_back_contours(void) {
+  static model m;
+  unsigned char *bytes, *plain, *again;
+  size_t size, plain_size, again_size;
+  rotoi_file file;
+  make(&m, make_contours);
+  answer(&m);
+  bytes = model_bytes(&m, &size);
+  CHECK(rotoi_parse(bytes, size, &file, NULL) == ROTO_OK && file.contour_count == 2 && file.ranges && file.look_count == 2);
+  for (uint32_t i = 0, at = 0; i < 2; i++) {
+    CHECK(rotoi_u32(file.contour_sizes + 4 * i) == m.contours[i].landmark_count);
+    for (uint32_t k = 0; k < m.contours[i].landmark_count; k++, at++)
+      CHECK(rotoi_u32(file.contour_landmarks + 4 * at) == m.contours[i].landmarks[k]);
+    const unsigned char *filters = file.contour_filters + 4 * (size_t)i * ROTO_CONTOUR_PLACES * ROTO_CONTOUR_FLOATS;
+    for (size_t k = 0; k < ROTO_CONTOUR_PLACES; k++)
+      for (size_t n = 0; n < ROTO_CONTOUR_FLOATS; n++)
+        CHECK(rotoi_f32(filters + 4 * (k * ROTO_CONTOUR_FLOATS + n)) == m.filters[i][k][n]);
+  }
+  /* Written over themselves, or copied into the model without them: the same file. */
+  CHECK(roto_write_contours(bytes, size, m.contours, 2, &again, &again_size) == ROTO_OK);
+  CHECK(again_size == size && memcmp(again, bytes, size) == 0);
+  free(again);
+  m.contour_count = 0;
+  plain = model_bytes(&m, &plain_size);
+  CHECK(plain_size < size && roto_copy_contours(plain, plain_size, bytes, &again, &again_size) == ROTO_OK);
+  CHECK(again_size == size && memcmp(again, bytes, size) == 0);
+  free(again);
+  CHECK(roto_copy_contours(bytes, size, plain, &again, &again_size) == ROTO_ERR_ARGUMENT && !again);
+  CHECK(roto_write_contours(bytes, size, NULL, 2, &again, &again_size) == ROTO_ERR_ARGUMENT && !again);
+  m.contours[0].landmark_count = ROTO_MAX_CONTOUR_LANDMARKS + 1;
+  CHECK(roto_write_contours(bytes, size, m.contours, 2, &again, &again_size) == ROTO_ERR_LIMIT && !again);
+  free(plain);
+  free(bytes);
+}
+
 static void format_reads_back_ranges(void) {
   static model m;
   unsigned char *bytes, *again;
@@ -428,6 +463,7 @@ static void format_counts_multiply_adds(void) {
       2 * 3 * 9 * 3 * 4 + 2 * 3 * 4 * 12,                                     /* looks: of the first look alone */
       2 * 3 * 9 * 3 * 4 + 2 * 3 * 4 * 12,                                     /* ranges */
       2 * 3 * 9 * 3 * 4 + 2 * 3 * 4 * 12,                                     /* shapes: of the landmarks alone */
+      2 * 3 * 9 * 3 * 4 + 2 * 3 * 4 * 12,                                     /* contours */
   };
   for (size_t k = 0; k < COUNT(valid); k++) {
     contents file = read_valid(valid[k].name);
@@ -620,6 +656,7 @@ int main(int argc, char **argv) {
   format_reads_back_shapes();
   format_reads_back_looks();
   format_reads_back_ranges();
+  format_reads_back_contours();
   format_counts_multiply_adds();
   format_examples_are_what_make_models_makes();
   format_is_specified();

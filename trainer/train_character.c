@@ -1,4 +1,4 @@
-/* See train_character.h.  Landmarks, shapes, self-test, figures, report, each by the part that does it alone as well.  The landmark
+/* See train_character.h.  Landmarks, shapes, contours, self-test, figures, report, each by the part that does it alone as well.  The landmark
  * model waits beside the output until everything is done, so that a run that is stopped goes on where it was. */
 
 #include "train_character.h"
@@ -10,6 +10,7 @@
 
 #include "../tools/cli.h"
 #include "../tools/model_file.h"
+#include "contours.h"
 #include "evaluate.h"
 #include "finetune.h"
 #include "report.h"
@@ -116,6 +117,22 @@ static void train_shapes(job *j) {
       cli_fail(cli_interrupted() ? cli_interrupted() : EXIT_FAILED, "%s", message);
     if (file_write(j->output, bytes, size, message) != 0) cli_fail(EXIT_WRITE, "%s", message);
   }
+  free(bytes);
+  model_close(&file);
+}
+
+/* Adds contours if the template has any; the frames stay in memory from here on. */
+static void train_contours(job *j) {
+  char message[MESSAGE_SIZE];
+  model_file file;
+  unsigned char *bytes = NULL;
+  size_t size = 0;
+  if (j->ch.shape_count == 0) return;
+  if (model_open(j->output, ROTO_ISA_AUTO, &file, message) != 0) cli_fail(EXIT_MODEL, "%s", message);
+  if (dataset_cache(&j->all, compute_each, j->cp, message) != 0 ||
+      contours_train(j->cp, file.model, file.data, file.size, &j->all, j->held_out, j->train.seed, &bytes, &size, message) != 0)
+    cli_fail(EXIT_FAILED, "%s", message);
+  if (bytes != NULL && file_write(j->output, bytes, size, message) != 0) cli_fail(EXIT_WRITE, "%s", message);
   free(bytes);
   model_close(&file);
 }
@@ -265,6 +282,7 @@ int character_main(int argc, char **argv) {
   if (j.looks > 0) train_looks(&j);
   compute_mixed(j.cp, 0);
   train_shapes(&j);
+  train_contours(&j);
   measure(&j);
   retire(j.landmarks, j.output);
   if (j.looks > 0) {
