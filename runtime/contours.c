@@ -68,7 +68,7 @@ static void rotoi_contour_profile(rotoi_sampler *sampler, const float place[4], 
   map[2] = place[0] - 0.5f * (float)STEPS * map[0] - 0.5f * (float)ROWS * map[1];
   map[5] = place[1] - 0.5f * (float)STEPS * map[3] - 0.5f * (float)ROWS * map[4];
   map[0] /= aspect, map[1] /= aspect, map[2] /= aspect;
-  rotoi_sampler_aim(sampler, map, 0);
+  rotoi_sampler_aim(sampler, map, 1);
   for (uint32_t row = 0; row < ROWS; ++row) rotoi_sample_row(sampler, row, STEPS, rows[row]);
   for (int i = 0; i < STEPS; ++i)
     for (int c = 0; c < 3; ++c) line[i + 1][c] = rows[0][3 * i + c] + rows[1][3 * i + c] + rows[2][3 * i + c];
