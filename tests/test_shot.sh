@@ -170,6 +170,7 @@ cp other/character.json rest
 works '3 frames with an artist' "$train" character --finetune "$model" --from other.roto.json -o other.roto --epochs 2 --batch 8 --threads 1
 if grep -q 'RMSE on the 3 corrected frames' out; then pass; else fail "character --finetune does not say what it did"; fi
 works 'left_eye: closed, 6 vertices, drawn' "$roto" model info other.roto
+works 'contours +9, on which landmarks are held' "$roto" model info other.roto
 works 'agrees' "$roto" model selftest other.roto
 works 'nme_percent' "$train" eval --model "$model" --data rest --json
 cp out before.json

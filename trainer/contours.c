@@ -60,12 +60,19 @@ static double turn_at(const dataset *ds, uint32_t a, uint32_t b, uint32_t c) {
   return count > 0 ? sum / (double)count * 180 / 3.14159265358979323846 : 180;
 }
 
-/* Does a contour of this shape end at vertex i? */
-static int is_end(const dataset *ds, const roto_shape *shape, uint32_t i) {
+/* Does a contour of this shape end at vertex i?  At a tip or corner it does: the template's rule says what a landmark is, else the
+ * angle there. */
+static int is_end(const roto_model *model, const dataset *ds, const roto_shape *shape, uint32_t i) {
+  static const char *const tips[] = {"nearest ", "skeleton ", "corner ", "far "};
   uint32_t n = shape->vertex_count;
   if (!shape->closed && (i == 0 || i + 1 == n)) return 1;
   int32_t before = shape->vertices[(i + n - 1) % n], behind = shape->vertices[(i + 1) % n];
   if (before < 0 || behind < 0) return 1;
+  roto_landmark landmark;
+  roto_get_landmark(model, (uint32_t)shape->vertices[i], &landmark);
+  for (size_t k = 0; k < sizeof tips / sizeof *tips; k++)
+    if (strncmp(landmark.rule, tips[k], strlen(tips[k])) == 0) return 1;
+  if (*landmark.rule != 0) return 0;
   return turn_at(ds, (uint32_t)before, (uint32_t)shape->vertices[i], (uint32_t)behind) > corner;
 }
 
@@ -77,13 +84,13 @@ static size_t choose_contours(const roto_model *model, const dataset *ds, contou
     roto_get_shape(model, s, &shape);
     uint32_t n = shape.vertex_count, start = 0;
     if (n < 3) continue;
-    while (start + 1 < n && !(shape.vertices[start] >= 0 && is_end(ds, &shape, start))) start++;
-    if (shape.vertices[start] < 0 || !is_end(ds, &shape, start)) start = 0;
+    while (start + 1 < n && !(shape.vertices[start] >= 0 && is_end(model, ds, &shape, start))) start++;
+    if (shape.vertices[start] < 0 || !is_end(model, ds, &shape, start)) start = 0;
     contour now = {{0}, 0, 0, NULL};
     for (uint32_t k = 0; k <= n; k++) {
       int32_t landmark = k < n || shape.closed ? shape.vertices[(start + k) % n] : -1;
       int known = landmark >= 0 && now.count < ROTO_MAX_CONTOUR_LANDMARKS && (k < n || now.count == 0 || now.landmarks[0] != (uint32_t)landmark);
-      int ends = !known || is_end(ds, &shape, (start + k) % n);
+      int ends = !known || is_end(model, ds, &shape, (start + k) % n);
       if (known) now.landmarks[now.count++] = (uint32_t)landmark;
       if (!ends && k < n) continue;
       if (now.count >= 3 && made < ROTO_MAX_CONTOURS) contours[made++] = now;
