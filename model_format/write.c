@@ -475,8 +475,8 @@ roto_status roto_write_ranges(const unsigned char *model, size_t model_size, con
   return replace_chunk(model, ROTO_CHUNK_RANG, &b, bytes, size);
 }
 
-roto_status roto_write_contours(const unsigned char *model, size_t model_size, const roto_contour_desc *contours, uint32_t count,
-                                unsigned char **bytes, size_t *size) {
+roto_status roto_write_contours(const unsigned char *model, size_t model_size, const roto_contour_desc *contours,
+                                uint32_t count, unsigned char **bytes, size_t *size) {
   buffer b = {NULL, 0, 0, ROTO_OK};
   *bytes = NULL;
   *size = 0;

@@ -106,8 +106,8 @@ typedef struct roto_contour_desc {
 } roto_contour_desc;
 
 /* A valid model with contours instead of those it had, or for the first time. */
-roto_status roto_write_contours(const unsigned char *model, size_t model_size, const roto_contour_desc *contours, uint32_t count,
-                                unsigned char **bytes, size_t *size);
+roto_status roto_write_contours(const unsigned char *model, size_t model_size, const roto_contour_desc *contours,
+                                uint32_t count, unsigned char **bytes, size_t *size);
 
 /* A valid model with the contours of `from`, a valid model of the same landmarks that has some. */
 roto_status roto_copy_contours(const unsigned char *model, size_t model_size, const unsigned char *from, unsigned char **bytes,

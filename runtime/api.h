@@ -250,7 +250,8 @@ ROTO_API void roto_session_free(roto_session *session); /* NULL is fine */
 /* Find the landmarks of the thing inside `crop` (for the best result the landmarks' box times crop_margin).  The crop is
  * grown to the aspect of the network's input around its centre, sampled with anti-aliasing, and may leave the frame (edge
  * pixels are repeated).  A model with a second look then looks at its landmarks again, a few at a time, closer to the resolution
- * of the frame.  `points` receives landmark_count entries.  Allocates nothing. */
+ * of the frame; one with contours (roto_info) moves those that lie on them to where the frame shows the outline, at its own
+ * resolution.  `points` receives landmark_count entries.  Allocates nothing. */
 ROTO_API roto_status roto_find_landmarks(roto_session *session, const roto_image *image, roto_rect crop, roto_point *points);
 
 /* The same where the crop is only roughly right: looks again at the crop that fits what was found (roto_fit_crop) until the two

@@ -1,14 +1,15 @@
 /* Landmarks on outlines, moved to where the plate shows the outline (model_format/SPEC.md, CONT).
  *
- * A network sees a face in a hundred or two pixels and is off by one or two of the plate's; the outline itself is sharper than that.
- * A contour is a curve through landmarks that lie one after the other on an outline.  At places along it a short line across is
- * sampled, and a linear filter of the place's own answers at each step how much it looks like the outline there: the patch experts
- * of Cristinacce and Cootes ("Feature Detection and Tracking with Constrained Local Models", BMVC 2006) on the profiles of Cootes et
- * al. ("Active Shape Models", CVIU 1995), trained in closed form (trainer/contours.c).  Filters see how fast colours change against
- * how fast they do elsewhere on the line, not the colours: another light is no other picture.  One outline answers alike all along,
- * an iris behind the lid does not: dynamic programming (Amini et al., PAMI 1990) finds the displacements across the curve that
- * answer best and change least from place to place, near where the network expects them.  Each landmark then goes as far as
- * its expected error and the answers say, across the curves it lies on; along them nothing is known. */
+ * A network sees a face in a hundred or two pixels and is off by one or two of the plate's; the outline itself is sharper
+ * than that.  A contour is a curve through landmarks that lie one after the other on an outline.  At places along it a short
+ * line across is sampled, and a linear filter of the place's own answers at each step how much it looks like the outline
+ * there: the patch experts of Cristinacce and Cootes ("Feature Detection and Tracking with Constrained Local Models", BMVC
+ * 2006) on the profiles of Cootes et al. ("Active Shape Models", CVIU 1995), trained in closed form (trainer/contours.c).
+ * Filters see how fast colours change against how fast they do elsewhere on the line, not the colours: another light is no
+ * other picture.  One outline answers alike all along, an iris behind the lid does not: dynamic programming (Amini et al.,
+ * PAMI 1990) finds the displacements across the curve that answer best and change least from place to place, near where the
+ * network expects them.  Each landmark then goes as far as its expected error and the answers say, across the curves it lies
+ * on; along them nothing is known. */
 
 #ifndef ROTOI_CONTOURS
 #define ROTOI_CONTOURS
@@ -23,19 +24,19 @@
 #include "bezier.c" /* rotoi_sqrt */
 
 enum {
-  ROTOI_CONTOUR_REACH = ROTO_CONTOUR_TAPS / 2,                               /* steps a filter sees on either side */
-  ROTOI_CONTOUR_STATES = ROTO_CONTOUR_STEPS - 2 * ROTOI_CONTOUR_REACH,       /* displacements that can be answered for */
-  ROTOI_CONTOUR_PROFILE = ROTO_CONTOUR_STEPS * ROTO_CONTOUR_CHANNELS         /* floats of a line across */
+  ROTOI_CONTOUR_REACH = ROTO_CONTOUR_TAPS / 2,                         /* steps a filter sees on either side */
+  ROTOI_CONTOUR_STATES = ROTO_CONTOUR_STEPS - 2 * ROTOI_CONTOUR_REACH, /* displacements that can be answered for */
+  ROTOI_CONTOUR_PROFILE = ROTO_CONTOUR_STEPS * ROTO_CONTOUR_CHANNELS   /* floats of a line across */
 };
 
 /* A step across, of the longer side of the landmarks' box: half a pixel of the rendered film's plates. */
 static const float rotoi_contour_step = 1.0f / 372;
 /* What the answers weigh against the expected error; what a difference of a step from place to place costs, over all places;
- * of a displacement that was answered for fully, what is to be expected of it, in steps; such an answer.  From the rendered film's
- * shots, each with filters that had not seen it; between half and twice of each the error changes by 2 %. */
+ * of a displacement that was answered for fully, what is to be expected of it, in steps; such an answer.  From the rendered
+ * film's shots, each with filters that had not seen it; between half and twice of each the error changes by 4 % at most. */
 static const float rotoi_contour_answer = 40, rotoi_contour_bend = 0.5f, rotoi_contour_error = 0.8f, rotoi_contour_full = 0.4f;
-/* A landmark that had to go far was found badly: of the squared way, what counts as squared error.  With 0.3 to 0.5 four fifths of
- * the worst tenth of those shots' frames are among the fifth that is least believed, with none two thirds. */
+/* A landmark that had to go far was found badly: of the squared way, what counts as squared error.  With 0.3 to 0.5 seven
+ * tenths of the worst tenth of those shots' frames are among the fifth that is least believed, with none six tenths. */
 static const float rotoi_contour_doubt = 0.4f;
 
 /* Places along a contour and across it: x, y and the unit normal, of a curve through `points` that is made of cubics with the
@@ -59,8 +60,8 @@ static void rotoi_contour_places(const float (*points)[2], uint32_t count, float
   }
 }
 
-/* What is seen on the line across at a place: for each step how fast the colours change there, how fast they get brighter and how
- * fast redder, against how fast they change on the whole line. */
+/* What is seen on the line across at a place: for each step how fast the colours change there, how fast they get brighter
+ * and how fast redder, against how fast they change on the whole line. */
 static void rotoi_contour_profile(rotoi_sampler *sampler, const float place[4], float step, float aspect, float *profile) {
   enum { STEPS = ROTO_CONTOUR_STEPS, ROWS = 3 };
   float rows[ROWS][3 * STEPS], line[STEPS + 2][3], power = 0;
@@ -163,7 +164,7 @@ static void rotoi_contour_find(const float (*answers)[ROTOI_CONTOUR_STATES], con
   }
 }
 
-/* What is known of where a landmark is, against where it was found: the information (inverse covariance), and that times the way. */
+/* What is known of where a landmark is, against where it was found: the information (inverse covariance); that times the way. */
 typedef struct rotoi_known {
   float xx, xy, yy, x, y;
 } rotoi_known;
@@ -174,8 +175,8 @@ static void rotoi_contour_tell(rotoi_known *known, const float place[4], float m
   known->x += weight * move * nx, known->y += weight * move * ny;
 }
 
-/* Move the landmarks that lie on contours.  `side`: the longer side of the box of all, in pixels as seen; the workspace has room for
- * landmark_count rotoi_known. */
+/* Move the landmarks that lie on contours.  `side`: the longer side of the box of all, in pixels as seen; the workspace has
+ * room for landmark_count rotoi_known. */
 static void rotoi_hold_contours(const rotoi_file *file, const roto_image *image, float aspect, float side, rotoi_known *known,
                                 roto_point *points) {
   enum { PLACES = ROTO_CONTOUR_PLACES };
@@ -187,7 +188,8 @@ static void rotoi_hold_contours(const rotoi_file *file, const roto_image *image,
   rotoi_sampler_init(&sampler, image, still, file->input_transfer, 0);
   memset(known, 0, file->landmark_count * sizeof *known);
   for (uint32_t i = 0; i < file->contour_count; ++i) {
-    float at[ROTO_MAX_CONTOUR_LANDMARKS][2], errors[ROTO_MAX_CONTOUR_LANDMARKS], places[PLACES][4], profile[ROTOI_CONTOUR_PROFILE];
+    float at[ROTO_MAX_CONTOUR_LANDMARKS][2], errors[ROTO_MAX_CONTOUR_LANDMARKS], places[PLACES][4],
+        profile[ROTOI_CONTOUR_PROFILE];
     float answers[PLACES][ROTOI_CONTOUR_STATES], moves[PLACES], found[PLACES];
     uint32_t count = rotoi_u32(file->contour_sizes + 4 * (size_t)i);
     for (uint32_t k = 0; k < count; ++k) {
@@ -203,7 +205,8 @@ static void rotoi_hold_contours(const rotoi_file *file, const roto_image *image,
     rotoi_contour_find((const float(*)[ROTOI_CONTOUR_STATES])answers, errors, count, moves, found);
     for (uint32_t k = 0; k < count; ++k, list += 4) {
       /* A landmark is told by the places next to it.  At an end the curve's direction is less sure. */
-      int place = (int)((2 * k * (PLACES - 1) + count - 1) / (2 * (count - 1))), first = place ? place - 1 : 0, end = k == 0 || k + 1 == count;
+      int place = (int)((2 * k * (PLACES - 1) + count - 1) / (2 * (count - 1))), first = place ? place - 1 : 0,
+          end = k == 0 || k + 1 == count;
       int last = place + 1 < PLACES ? place + 1 : place;
       float move = 0, answer = 0;
       for (int p = first; p <= last; ++p) move += moves[p], answer += found[p];

@@ -82,7 +82,8 @@ static void rotoi_fill_info(roto_model *model) {
   info->parameter_count = file->parameter_count;
   info->multiply_adds = file->multiply_adds;
   info->session_size = ROTOI_SESSION_HEAD + model->plan.workspace;
-  if (model->second || file->contour_count) info->session_size += file->landmark_count * (sizeof(roto_point) + sizeof(rotoi_known));
+  if (model->second || file->contour_count)
+    info->session_size += file->landmark_count * (sizeof(roto_point) + sizeof(rotoi_known));
   info->contour_count = file->contour_count;
   info->look_count = file->look_count;
   info->second = model->second ? &model->second->info : NULL;

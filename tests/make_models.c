@@ -413,16 +413,17 @@ static void make_contours(model *m) {
   m->contour_count = 2;
   for (uint32_t i = 0; i < 2; i++) {
     for (uint32_t k = 0; k < ROTO_CONTOUR_PLACES; k++) m->filters[i][k][ROTO_CONTOUR_TAPS / 2 * ROTO_CONTOUR_CHANNELS] = 1;
-    m->contours[i] = (roto_contour_desc){i ? line : lid, i ? COUNT(line) : COUNT(lid), (const float(*)[ROTO_CONTOUR_FLOATS])m->filters[i]};
+    m->contours[i] =
+        (roto_contour_desc){i ? line : lid, i ? COUNT(line) : COUNT(lid), (const float(*)[ROTO_CONTOUR_FLOATS])m->filters[i]};
   }
 }
 
 static const struct {
   const char *name;
   void (*make)(model *m);
-} valid[] = {{"all", make_all},         {"bare", make_bare},   {"dense", make_dense},   {"heat", make_heat},
-             {"offsets", make_offsets}, {"looks", make_looks}, {"ranges", make_ranges}, {"shapes", make_shapes},
-             {"contours", make_contours}};
+} valid[] = {{"all", make_all},       {"bare", make_bare},       {"dense", make_dense},
+             {"heat", make_heat},     {"offsets", make_offsets}, {"looks", make_looks},
+             {"ranges", make_ranges}, {"shapes", make_shapes},   {"contours", make_contours}};
 
 /* ---- invalid models ---- */
 

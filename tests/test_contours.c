@@ -1,5 +1,5 @@
-/* Contours, from training to landmarks: eyes of all sizes, turns and colours are drawn, with an iris that comes close to the lids.
- * A network that errs by chance has its landmarks moved back onto the lids of eyes that were not trained on. */
+/* Contours, from training to landmarks: eyes of all sizes, turns and colours are drawn, with an iris that comes close to the
+ * lids. A network that errs by chance has its landmarks moved back onto the lids of eyes that were not trained on. */
 
 #include "../trainer/contours.c"
 
@@ -50,7 +50,8 @@ static void draw_eye(const drawn_eye *e, int squeeze, uint8_t *rgb) {
     for (int x = 0; x < SIDE / squeeze; x++) {
       float sum[3] = {0, 0, 0};
       for (int part_of = 0; part_of < squeeze; part_of++) {
-        float dx = (float)(squeeze * x + part_of) + 0.5f - e->x, dy = (float)y + 0.5f - e->y, u = c * dx + s * dy, v = c * dy - s * dx;
+        float dx = (float)(squeeze * x + part_of) + 0.5f - e->x, dy = (float)y + 0.5f - e->y, u = c * dx + s * dy,
+              v = c * dy - s * dx;
         float white = fminf(covered(inside_lid(e, 0, u, v)), covered(inside_lid(e, 1, u, v)));
         float iris = covered(e->iris_radius - hypotf(u - e->iris[0], v - e->iris[1]));
         for (int k = 0; k < 3; k++) {
@@ -71,7 +72,8 @@ static void eye_points(const drawn_eye *e, float points[POINTS][2]) {
     float u = i < 8 ? e->half * (i < 5 ? -1 + 0.5f * (float)i : 1 - 0.5f * (float)(i - 4)) : 0, v = i < 8 ? 0 : 60;
     if (i < 8 && i % 4) {
       int lid = i > 4;
-      float h = e->open[lid], radius = (e->half * e->half + h * h) / (2 * h), up = sqrtf(radius * radius - u * u) - (radius - h);
+      float h = e->open[lid], radius = (e->half * e->half + h * h) / (2 * h),
+            up = sqrtf(radius * radius - u * u) - (radius - h);
       v = lid ? up : -up;
     }
     points[i][0] = e->x + c * u - s * v, points[i][1] = e->y + s * u + c * v;
@@ -96,7 +98,8 @@ static unsigned char *fixed_model(const float points[POINTS][2], float error, si
     output[3 * i + 2] = 0;
   }
   nodes[0].op = ROTO_OP_INPUT, nodes[0].h = nodes[0].w = 4, nodes[0].c = 3;
-  nodes[1].op = ROTO_OP_CONV, nodes[1].kh = nodes[1].kw = 4, nodes[1].stride = 1, nodes[1].input_count = 1, nodes[1].h = nodes[1].w = 1, nodes[1].c = 3 * POINTS;
+  nodes[1].op = ROTO_OP_CONV, nodes[1].kh = nodes[1].kw = 4, nodes[1].stride = 1, nodes[1].input_count = 1,
+  nodes[1].h = nodes[1].w = 1, nodes[1].c = 3 * POINTS;
   nodes[1].tensors[0] = weights, nodes[1].tensors[1] = output;
   d.name = "fixed";
   d.input_width = d.input_height = 4, d.input_channels = 3, d.crop_margin = 1.4f;
@@ -136,7 +139,8 @@ static dataset drawn_frames(void) {
   return ds;
 }
 
-static void find(const unsigned char *bytes, size_t size, const roto_image *image, int network_only, float aspect, roto_point *points) {
+static void find(const unsigned char *bytes, size_t size, const roto_image *image, int network_only, float aspect,
+                 roto_point *points) {
   roto_model *model;
   roto_session *session;
   roto_session_options options = {0};
@@ -221,7 +225,8 @@ static void contours_are_learnt_and_held(void) {
   const double n = 8.0 * TESTED, lids = 6.0 * TESTED;
   before = sqrt(before / n), after = sqrt(after / n), expected = sqrt(expected / n);
   across = sqrt(across / lids), across_before = sqrt(across_before / lids);
-  printf("landmarks %.2f px -> %.2f, expected %.2f; across the lids %.2f -> %.2f\n", before, after, expected, across_before, across);
+  printf("landmarks %.2f px -> %.2f, expected %.2f; across the lids %.2f -> %.2f\n", before, after, expected, across_before,
+         across);
   CHECK(across < 0.3 * across_before, "across the lids %g px, before %g", across, across_before);
   CHECK(after < 0.75 * before, "%g px, before %g", after, before);
   CHECK(expected > 0.7 * after && expected < 1.4 * after, "expected %g px, %g found", expected, after);
@@ -260,7 +265,8 @@ static void profiles_refuse_what_is_wrong(void) {
   CHECK(roto_contour_profiles(&image, ROTO_TRANSFER_SRGB, at, 3, 0, places, profiles) == ROTO_ERR_ARGUMENT);
   CHECK(roto_contour_profiles(&image, ROTO_TRANSFER_SRGB, at, 3, NAN, places, profiles) == ROTO_ERR_ARGUMENT);
   /* Through the landmarks, normals across, and on one colour nothing changes. */
-  CHECK(hypotf(places[12][0] - 4, places[12][1] - 2) < 1e-5f && fabsf(places[12][2]) < 1e-5f && fabsf(places[12][3] - 1) < 1e-5f);
+  CHECK(hypotf(places[12][0] - 4, places[12][1] - 2) < 1e-5f && fabsf(places[12][2]) < 1e-5f &&
+        fabsf(places[12][3] - 1) < 1e-5f);
   CHECK(hypotf(places[24][0] - 7, places[24][1] - 1) < 1e-5f);
   for (size_t i = 0; i < PLACES * STEPS; i++)
     CHECK(fabsf(profiles[3 * i] + 0.8f) < 1e-3f && fabsf(profiles[3 * i + 1]) < 1e-5f && fabsf(profiles[3 * i + 2]) < 1e-5f);

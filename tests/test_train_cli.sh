@@ -99,7 +99,7 @@ expect 0 '[1-9] contours from 12 frames; wrote held.roto' contours shot shot --l
 runs 0 'contours +[1-9], on which landmarks are held' "$build/roto" model info held.roto
 runs 0 '"contours":\s*[1-9]' "$build/roto" model info held.roto --json
 cp held.roto once.roto
-expect 0 'shot: NME [0-9.]+ -> [0-9.]+ %, MAE [0-9.]+ -> [0-9.]+ px' contours shot shot -o held.roto --validation shot --threads 1
+expect 0 'shot: RMSE [0-9.]+ -> [0-9.]+ px, MAE [0-9.]+ -> [0-9.]+ px' contours shot shot -o held.roto --validation shot --threads 1
 if cmp -s held.roto once.roto; then pass; else fail 'contours learnt again differ'; fi
 
 # Models trained on from one become one: its error lies near theirs.

@@ -34,7 +34,8 @@ size_t value_stride(size_t channels); /* cs of a value */
 
 /* Run task(context, i) for i in [0, count) on all threads. */
 void compute_for(compute *cp, size_t count, void (*task)(void *context, size_t index), void *context);
-void compute_each(void *cp, size_t count, void (*task)(void *context, size_t index), void *context); /* as dataset_cache takes it */
+void compute_each(void *cp, size_t count, void (*task)(void *context, size_t index),
+                  void *context); /* as dataset_cache takes it */
 
 /* Shape of a convolution: input n x h x w x ic, output n x oh x ow x oc.  Padding below and right follows from oh, ow.
  * A dense layer is kh = h, kw = w, oh = ow = 1.  Depthwise: oc = ic. */

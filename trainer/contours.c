@@ -28,8 +28,8 @@ enum {
 static const float step_share = 1.0f / 372; /* as the runtime's: of the longer side of the landmarks' box */
 static const double corner = 65;            /* degrees that an outline turns at a landmark, on average, where a contour ends */
 static const double width = 1.4;            /* steps, of the answer about the outline */
-/* How far landmarks are moved, standard deviation in steps: a model's errors on shots it has not seen are of this size.  2 and 6
- * are no worse on those of the rendered film. */
+/* How far landmarks are moved, standard deviation in steps: a model's errors on shots it has not seen are of this size.  2
+ * and 6 are no worse on those of the rendered film. */
 static const float moved_least = 1, moved_most = 5;
 static const double ridge = 3e-3; /* of the number of equations */
 
@@ -60,8 +60,8 @@ static double turn_at(const dataset *ds, uint32_t a, uint32_t b, uint32_t c) {
   return count > 0 ? sum / (double)count * 180 / 3.14159265358979323846 : 180;
 }
 
-/* Does a contour of this shape end at vertex i?  At a tip or corner it does: the template's rule says what a landmark is, else the
- * angle there. */
+/* Does a contour of this shape end at vertex i?  At a tip or corner it does: the template's rule says what a landmark is,
+ * else the angle there. */
 static int is_end(const roto_model *model, const dataset *ds, const roto_shape *shape, uint32_t i) {
   static const char *const tips[] = {"nearest ", "skeleton ", "corner ", "far "};
   uint32_t n = shape->vertex_count;
@@ -89,7 +89,8 @@ static size_t choose_contours(const roto_model *model, const dataset *ds, contou
     contour now = {{0}, 0, 0, NULL};
     for (uint32_t k = 0; k <= n; k++) {
       int32_t landmark = k < n || shape.closed ? shape.vertices[(start + k) % n] : -1;
-      int known = landmark >= 0 && now.count < ROTO_MAX_CONTOUR_LANDMARKS && (k < n || now.count == 0 || now.landmarks[0] != (uint32_t)landmark);
+      int known = landmark >= 0 && now.count < ROTO_MAX_CONTOUR_LANDMARKS &&
+                  (k < n || now.count == 0 || now.landmarks[0] != (uint32_t)landmark);
       int ends = !known || is_end(model, ds, &shape, (start + k) % n);
       if (known) now.landmarks[now.count++] = (uint32_t)landmark;
       if (!ends && k < n) continue;
@@ -174,7 +175,8 @@ static roto_image opaque(const frame *f, rng *r, uint8_t **room) {
 /* One frame of one contour. */
 static void add_frame(const training *t, const contour *c, size_t index, int time, equations *places) {
   const frame *f = &t->ds->frames[index];
-  float true_at[ROTO_MAX_CONTOUR_LANDMARKS][2], moved[ROTO_MAX_CONTOUR_LANDMARKS][2], true_places[PLACES][4], seen_places[PLACES][4];
+  float true_at[ROTO_MAX_CONTOUR_LANDMARKS][2], moved[ROTO_MAX_CONTOUR_LANDMARKS][2], true_places[PLACES][4],
+      seen_places[PLACES][4];
   float *profiles = cli_alloc(PLACES * STEPS * CHANNELS, sizeof *profiles);
   float step = step_share * fmaxf(f->box.width, f->box.height);
   rng r = {rng_seed((uint64_t)t->seed, (uint64_t)time, index)};
@@ -275,7 +277,7 @@ static double error_of(compute *cp, const character *ch, const roto_model *model
   metrics m = metrics_compute(ch, ds, predicted, NULL);
   free(predicted);
   *mae = m.mae_total_px;
-  return m.nme_percent;
+  return m.rmse_px;
 }
 
 static void load(compute *cp, const character *ch, const char *folder, dataset *ds) {
@@ -297,14 +299,14 @@ int contours_main(int argc, char **argv) {
       {"--threads", CLI_INTEGER, &threads, "N", "threads (default: all allowed)"},
       {"--quiet", CLI_FLAG, &quiet, NULL, "print nothing but errors and what was measured"},
   };
-  const cli_command command = {
-      "roto-train contours",
-      "DATA... -o MODEL.roto [--landmarks MODEL.roto]",
-      "Learn what the outlines through the template's landmarks look like across, and add it to a landmark model: its landmarks "
-      "then go to where the plate shows those outlines.  Takes seconds.",
-      "roto-train contours shots --landmarks landmarks.roto -o puppet.roto",
-      options,
-      sizeof options / sizeof *options};
+  const cli_command command = {"roto-train contours",
+                               "DATA... -o MODEL.roto [--landmarks MODEL.roto]",
+                               "Learn what the outlines through the template's landmarks look like across, and add it to a "
+                               "landmark model: its landmarks "
+                               "then go to where the plate shows those outlines.  Takes seconds.",
+                               "roto-train contours shots --landmarks landmarks.roto -o puppet.roto",
+                               options,
+                               sizeof options / sizeof *options};
   int count = cli_parse(&command, argc, argv);
   if (count < 1) cli_usage(&command, "expected at least one folder of shots");
   if (output == NULL) cli_usage(&command, "-o MODEL.roto is missing");
@@ -326,12 +328,13 @@ int contours_main(int argc, char **argv) {
 
   unsigned char *bytes;
   size_t size;
-  double start = cli_seconds(), nme[2], mae[2];
+  double start = cli_seconds(), rmse[2], mae[2];
   if (contours_train(cp, file.model, file.data, file.size, &ds, -1, seed, &bytes, &size, message) != 0)
     cli_fail(EXIT_FAILED, "%s", message);
   if (bytes == NULL)
     cli_fail(EXIT_INPUT,
-             "there is nothing to learn: no three landmarks follow each other on a shape of the template without a corner, in %d frames "
+             "there is nothing to learn: no three landmarks follow each other on a shape of the template without a corner, in "
+             "%d frames "
              "that show them",
              LEAST_FRAMES);
   roto_model *made;
@@ -341,9 +344,9 @@ int contours_main(int argc, char **argv) {
     printf("%u contours from %zu frames; wrote %s (%.2f MB) after %.1f s\n", roto_get_info(made)->contour_count, ds.frame_count,
            output, (double)size / 1e6, cli_seconds() - start);
   if (validation != NULL) {
-    nme[0] = error_of(cp, &ch, file.model, &other, &mae[0]);
-    nme[1] = error_of(cp, &ch, made, &other, &mae[1]);
-    printf("%s: NME %.3f -> %.3f %%, MAE %.3f -> %.3f px\n", validation, nme[0], nme[1], mae[0], mae[1]);
+    rmse[0] = error_of(cp, &ch, file.model, &other, &mae[0]);
+    rmse[1] = error_of(cp, &ch, made, &other, &mae[1]);
+    printf("%s: RMSE %.3f -> %.3f px, MAE %.3f -> %.3f px\n", validation, rmse[0], rmse[1], mae[0], mae[1]);
   }
   free(bytes);
   roto_close(made);
