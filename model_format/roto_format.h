@@ -217,6 +217,7 @@ enum {
   ROTO_CONTOUR_STEPS = 33,   /* across it, at each place */
   ROTO_CONTOUR_CHANNELS = 3, /* of what is seen at a step */
   ROTO_CONTOUR_TAPS = 13,    /* steps a filter sees */
+  ROTO_CONTOUR_BOX = 372,    /* steps to the longer side of the landmarks' box: half a pixel of the rendered film's plates each */
   ROTO_CONTOUR_FLOATS = ROTO_CONTOUR_TAPS * ROTO_CONTOUR_CHANNELS + 1
 };
 

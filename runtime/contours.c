@@ -29,8 +29,6 @@ enum {
   ROTOI_CONTOUR_PROFILE = ROTO_CONTOUR_STEPS * ROTO_CONTOUR_CHANNELS   /* floats of a line across */
 };
 
-/* A step across, of the longer side of the landmarks' box: half a pixel of the rendered film's plates. */
-static const float rotoi_contour_step = 1.0f / 372;
 /* What the answers weigh against the expected error; what a difference of a step from place to place costs, over all places;
  * of a displacement that was answered for fully, what is to be expected of it, in steps; such an answer.  From the rendered
  * film's shots, each with filters that had not seen it; between half and twice of each the error changes by 4 % at most. */
@@ -181,7 +179,7 @@ static void rotoi_hold_contours(const rotoi_file *file, const roto_image *image,
                                 roto_point *points) {
   enum { PLACES = ROTO_CONTOUR_PLACES };
   static const float still[6] = {1, 0, 0, 0, 1, 0};
-  const float step = side * rotoi_contour_step, least = 0.6f;
+  const float step = side / (float)ROTO_CONTOUR_BOX, least = 0.6f;
   const unsigned char *list = file->contour_landmarks, *filter = file->contour_filters;
   rotoi_sampler sampler;
   if (!(step > 0 && step < 1e6f)) return;
