@@ -226,7 +226,7 @@ enum {
   X(1, MAGIC, ROTO_ERR_NOT_ROTO, "the file begins with the magic")                                                        \
   X(2, VERSION, ROTO_ERR_VERSION, "the format version is one this build reads")                                           \
   X(3, FILE_SIZE, ROTO_ERR_INVALID, "the file is as long as its header says")                                             \
-  X(4, CHUNK_COUNT, ROTO_ERR_INVALID, "the table holds 8 chunks, and those of SHAP, LOOK, RANG and CONT that there are")        \
+  X(4, CHUNK_COUNT, ROTO_ERR_INVALID, "the table holds 8 chunks, and those of SHAP, LOOK, RANG and CONT that there are")  \
   X(5, CHUNK_NAME, ROTO_ERR_INVALID,                                                                                      \
     "the chunks are META INPT TMPL CALB NETW TDIR DATA TEST, then SHAP, LOOK, RANG, CONT, in this order")                 \
   X(6, CHUNK_OFFSET, ROTO_ERR_INVALID, "a chunk starts where the one before ended, rounded up to 64")                     \
@@ -295,7 +295,7 @@ enum {
     "a shape has its network's vertices: as many, the same ones predicted, the others among its landmarks")               \
   X(61, LOOK, ROTO_ERR_INVALID, "there are 1 to 64 second looks, each with a landmark, and none beyond")                  \
   X(62, LOOK_MODEL, ROTO_ERR_INVALID,                                                                                     \
-    "the model of the second look is a .roto file of chunks 1 to 8 and RANG alone, with as many landmarks that flip alike")         \
+    "the model of the second look is a .roto file of chunks 1 to 8 and RANG alone, with as many landmarks that flip alike")\
   X(63, RANGE_COUNT, ROTO_ERR_INVALID, "there is one range for each node")                                                \
   X(64, RANGE, ROTO_ERR_INVALID, "a range is finite, holds 0 and is 1e-30 to 1e30 wide")                                  \
   X(65, RANGE_TOLERANCE, ROTO_ERR_INVALID, "the tolerance of the self-test in int8 is finite and above 0")                \

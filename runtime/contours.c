@@ -37,13 +37,24 @@ static const float rotoi_contour_answer = 40, rotoi_contour_bend = 0.5f, rotoi_c
  * tenths of the worst tenth of those shots' frames are among the fifth that is least believed, with none six tenths. */
 static const float rotoi_contour_doubt = 0.4f;
 
+/* For rotoi_sampler_init: each place aims the sampler anew. */
+static const float rotoi_contour_still[6] = {1, 0, 0, 0, 1, 0};
+
+/* Place i of a contour through `count` landmarks: the landmark before it, and the share of the way to the next. */
+static uint32_t rotoi_contour_at(int i, uint32_t count, float *share) {
+  float at = (float)i * (float)(count - 1) / (float)(ROTO_CONTOUR_PLACES - 1);
+  uint32_t k = (uint32_t)at < count - 2 ? (uint32_t)at : count - 2;
+  *share = at - (float)k;
+  return k;
+}
+
 /* Places along a contour and across it: x, y and the unit normal, of a curve through `points` that is made of cubics with the
  * tangents of Catmull and Rom, those of a parabola at its ends.  Landmarks stand at equal distances of its parameter. */
 static void rotoi_contour_places(const float (*points)[2], uint32_t count, float (*places)[4]) {
   for (int i = 0; i < ROTO_CONTOUR_PLACES; ++i) {
-    float at = (float)i * (float)(count - 1) / (float)(ROTO_CONTOUR_PLACES - 1), tangent[2];
-    uint32_t k = (uint32_t)at < count - 2 ? (uint32_t)at : count - 2;
-    float t = at - (float)k, s = 1 - t;
+    float t, tangent[2];
+    uint32_t k = rotoi_contour_at(i, count, &t);
+    float s = 1 - t;
     for (int c = 0; c < 2; ++c) {
       float p = points[k][c], q = points[k + 1][c];
       float in = k ? 0.5f * (q - points[k - 1][c]) : 0, out = k + 2 < count ? 0.5f * (points[k + 2][c] - p) : 0;
@@ -93,12 +104,11 @@ static void rotoi_contour_profile(rotoi_sampler *sampler, const float place[4], 
 
 ROTO_API roto_status roto_contour_profiles(const roto_image *image, roto_transfer transfer, const float (*points)[2],
                                            uint32_t count, float step, float (*places)[4], float *profiles) {
-  static const float still[6] = {1, 0, 0, 0, 1, 0};
   if (!rotoi_image_valid(image) || !points || count < 3 || !(step > 0 && step < 1e6f) || !places) return ROTO_ERR_ARGUMENT;
   rotoi_contour_places(points, count, places);
   if (!profiles) return ROTO_OK;
   rotoi_sampler sampler;
-  rotoi_sampler_init(&sampler, image, still, transfer, 0);
+  rotoi_sampler_init(&sampler, image, rotoi_contour_still, transfer, 0);
   for (int i = 0; i < ROTO_CONTOUR_PLACES; ++i)
     rotoi_contour_profile(&sampler, places[i], step, 1, profiles + (size_t)i * ROTOI_CONTOUR_PROFILE);
   return ROTO_OK;
@@ -124,9 +134,9 @@ static void rotoi_contour_find(const float (*answers)[ROTOI_CONTOUR_STATES], con
   float score[PLACES][STATES], best[STATES], share = (float)count / (float)PLACES;
   unsigned char from[PLACES][STATES];
   for (int i = 0; i < PLACES; ++i) {
-    float at = (float)i * (float)(count - 1) / (float)(PLACES - 1);
-    uint32_t k = (uint32_t)at < count - 2 ? (uint32_t)at : count - 2;
-    float error = errors[k] + (at - (float)k) * (errors[k + 1] - errors[k]);
+    float t;
+    uint32_t k = rotoi_contour_at(i, count, &t);
+    float error = errors[k] + t * (errors[k + 1] - errors[k]);
     for (int s = 0; s < STATES; ++s) {
       float far = (float)(s - STATES / 2) / error;
       score[i][s] = share * (rotoi_contour_answer * answers[i][s] - 0.5f * far * far);
@@ -178,12 +188,11 @@ static void rotoi_contour_tell(rotoi_known *known, const float place[4], float m
 static void rotoi_hold_contours(const rotoi_file *file, const roto_image *image, float aspect, float side, rotoi_known *known,
                                 roto_point *points) {
   enum { PLACES = ROTO_CONTOUR_PLACES };
-  static const float still[6] = {1, 0, 0, 0, 1, 0};
   const float step = side / (float)ROTO_CONTOUR_BOX, least = 0.6f;
   const unsigned char *list = file->contour_landmarks, *filter = file->contour_filters;
   rotoi_sampler sampler;
   if (!(step > 0 && step < 1e6f)) return;
-  rotoi_sampler_init(&sampler, image, still, file->input_transfer, 0);
+  rotoi_sampler_init(&sampler, image, rotoi_contour_still, file->input_transfer, 0);
   memset(known, 0, file->landmark_count * sizeof *known);
   for (uint32_t i = 0; i < file->contour_count; ++i) {
     float at[ROTO_MAX_CONTOUR_LANDMARKS][2], errors[ROTO_MAX_CONTOUR_LANDMARKS], places[PLACES][4],
