@@ -186,7 +186,7 @@ demo-train: all
 	  --evaluate-every 10 --average 0.998 --name puppet27 \
 	  --description "The demo's puppet: 27 landmarks, trained on rendered shots" -o $(DEMO)-train/puppet.roto
 	$(BUILD)/roto-train shapes $(DEMO)-train/shots --validation $(DEMO)-train/held_out -o $(DEMO)-train/puppet.roto
-	$(BUILD)/roto-train contours $(DEMO)-train/shots --validation $(DEMO)-train/held_out -o $(DEMO)-train/puppet.roto
+	$(BUILD)/roto-train refine $(DEMO)-train/shots --validation $(DEMO)-train/held_out -o $(DEMO)-train/puppet.roto
 	for model in demo/puppet.roto $(DEMO)-train/puppet.roto; do \
 	  echo $$model; $(BUILD)/roto-train eval --model $$model --data $(DEMO)-train/held_out; done
 

@@ -197,7 +197,7 @@ typedef struct roto_session_options {
               * expected error (tests/RESULTS.md) */
   roto_profile profile; /* both functions or neither */
   float pixel_aspect;   /* width of a pixel of the frames over its height; 0: 1.  Anamorphic frames are sampled unsqueezed */
-  int network_only;     /* 1: landmarks stay where the network sees them, even if the model knows contours (roto_info) */
+  int network_only;     /* 1: landmarks stay where the network sees them, whatever else the model knows of them (roto_info) */
 } roto_session_options;
 
 typedef struct roto_model roto_model;
@@ -232,8 +232,9 @@ typedef struct roto_rect {
 /* One landmark found in a frame. */
 typedef struct roto_point {
   float x, y;       /* pixels of the frame */
-  float error;      /* expected distance from the truth in pixels of the frame, from the model's calibration */
-  float confidence; /* 0..1, = 1 / (1 + error / (1 % of the longer side of the crop)) */
+  float error;      /* expected distance from the truth in pixels of the frame, of all that is known of the landmark */
+  float confidence; /* 0..1, that the network sees it: 1 / (1 + e / (1 % of the longer side of the crop)), e the error that the
+                     * network alone would have by the model's calibration; small behind a hand, even if others tell where */
 } roto_point;
 
 /* A vertex of a roto shape.  Tangents are relative to the vertex: the segment from vertex a to vertex b has the control points
@@ -258,6 +259,7 @@ typedef struct roto_info {
   uint32_t look_count;                     /* crops of the second look at a frame; 0: the model looks once */
   const struct roto_info *second;          /* the network of that look; NULL: there is none */
   uint32_t contour_count;                  /* contours through landmarks that are looked for in the plate; 0: none */
+  uint32_t component_count;                /* ways in which landmarks are known to lie together; 0: none are */
   size_t session_size;                     /* bytes of one session */
   roto_isa isa;                            /* kernels in use */
   int has_ranges;                          /* 1: can run in int8 */
@@ -309,8 +311,8 @@ ROTO_API void roto_session_free(roto_session *session); /* NULL is fine */
 /* Find the landmarks of the thing inside `crop` (for the best result the landmarks' box times crop_margin).  The crop is
  * grown to the aspect of the network's input around its centre, sampled with anti-aliasing, and may leave the frame (edge
  * pixels are repeated).  A model with a second look then looks at its landmarks again, a few at a time, closer to the resolution
- * of the frame; one with contours (roto_info) moves those that lie on them to where the frame shows the outline, at its own
- * resolution.  `points` receives landmark_count entries.  Allocates nothing. */
+ * of the frame; one with contours (roto_info) asks the frame, at its own resolution, where the outlines are that landmarks lie on; one
+ * with components puts landmarks where all together are most likely.  `points` receives landmark_count entries.  Allocates nothing. */
 ROTO_API roto_status roto_find_landmarks(roto_session *session, const roto_image *image, roto_rect crop, roto_point *points);
 
 /* The same where the crop is only roughly right: looks again at the crop that fits what was found (roto_fit_crop) until the two
@@ -541,6 +543,7 @@ ROTO_API roto_status roto_smooth(const roto_observation *observations, const rot
 #define ROTO_MAX_LOOKS 64u
 #define ROTO_MAX_CONTOURS 64u
 #define ROTO_MAX_CONTOUR_LANDMARKS 64u /* of one contour */
+#define ROTO_MAX_COMPONENTS 64u
 #define ROTO_MAX_STRING 4096u               /* bytes of a description or a landmark's rule, with its 0 */
 #define ROTO_MAX_NAME 256u                  /* bytes of any other string, with its 0 */
 #define ROTO_MAX_VALUES (1ull << 28)        /* floats of one value or tensor */
@@ -582,7 +585,7 @@ enum {
 #define ROTO_NONE 0xffffffffu /* "no tensor", "no string" */
 
 /* Chunks, in this order: the first eight are in every file, SHAP if it predicts shapes, LOOK if it looks twice,
- * RANG if it can run in int8. */
+ * RANG if it can run in int8, CONT and DIST if it knows more of its landmarks than the network. */
 #define ROTO_CHUNK(a, b, c, d) ((uint32_t)(a) | (uint32_t)(b) << 8 | (uint32_t)(c) << 16 | (uint32_t)(d) << 24)
 #define ROTO_CHUNK_LIST(X)                                                                             \
   X(META, ROTO_CHUNK('M', 'E', 'T', 'A')) /* name and description */                                   \
@@ -596,7 +599,8 @@ enum {
   X(SHAP, ROTO_CHUNK('S', 'H', 'A', 'P')) /* shape networks, with their own weights */                 \
   X(LOOK, ROTO_CHUNK('L', 'O', 'O', 'K')) /* a second look: which landmarks together, and its model */ \
   X(RANG, ROTO_CHUNK('R', 'A', 'N', 'G')) /* the range of each node's values, for int8 */              \
-  X(CONT, ROTO_CHUNK('C', 'O', 'N', 'T')) /* contours through landmarks, and what they look like */
+  X(CONT, ROTO_CHUNK('C', 'O', 'N', 'T')) /* contours through landmarks, and what they look like */    \
+  X(DIST, ROTO_CHUNK('D', 'I', 'S', 'T')) /* how landmarks lie together */
 enum {
 #define ROTO_CHUNK_ENUM(name, code) ROTO_CHUNK_##name,
   ROTO_CHUNK_LIST(ROTO_CHUNK_ENUM)
@@ -731,14 +735,22 @@ enum {
   ROTO_CONTOUR_FLOATS = ROTO_CONTOUR_TAPS * ROTO_CONTOUR_CHANNELS + 1
 };
 
+/* DIST: head, mean (f32 [landmarks][2]), components (f32 [components][landmarks][2]), in steps of CONT. */
+enum {
+  ROTO_DISTRIBUTION_COMPONENTS = 0, /* u32 */
+  ROTO_DISTRIBUTION_DEVIATION = 4,  /* f32, of all that is no component */
+  ROTO_DISTRIBUTION_USED = 8,
+  ROTO_DISTRIBUTION_SIZE = 16
+};
+
 /* The rules of SPEC.md: number, name, status, sentence.  Numbers are never reused. */
 #define ROTO_RULE_LIST(X)                                                                                                 \
   X(1, MAGIC, ROTO_ERR_NOT_ROTO, "the file begins with the magic")                                                        \
   X(2, VERSION, ROTO_ERR_VERSION, "the format version is one this build reads")                                           \
   X(3, FILE_SIZE, ROTO_ERR_INVALID, "the file is as long as its header says")                                             \
-  X(4, CHUNK_COUNT, ROTO_ERR_INVALID, "the table holds 8 chunks, and those of SHAP, LOOK, RANG and CONT that there are")  \
+  X(4, CHUNK_COUNT, ROTO_ERR_INVALID, "the table holds 8 chunks, and those of SHAP, LOOK, RANG, CONT and DIST that there are") \
   X(5, CHUNK_NAME, ROTO_ERR_INVALID,                                                                                      \
-    "the chunks are META INPT TMPL CALB NETW TDIR DATA TEST, then SHAP, LOOK, RANG, CONT, in this order")                 \
+    "the chunks are META INPT TMPL CALB NETW TDIR DATA TEST, then SHAP, LOOK, RANG, CONT, DIST, in this order")           \
   X(6, CHUNK_OFFSET, ROTO_ERR_INVALID, "a chunk starts where the one before ended, rounded up to 64")                     \
   X(7, CHUNK_END, ROTO_ERR_INVALID, "a chunk ends inside the file")                                                       \
   X(8, TRAILING, ROTO_ERR_INVALID, "the last chunk ends the file")                                                        \
@@ -809,7 +821,9 @@ enum {
   X(63, RANGE_COUNT, ROTO_ERR_INVALID, "there is one range for each node")                                                \
   X(64, RANGE, ROTO_ERR_INVALID, "a range is finite, holds 0 and is 1e-30 to 1e30 wide")                                  \
   X(65, RANGE_TOLERANCE, ROTO_ERR_INVALID, "the tolerance of the self-test in int8 is finite and above 0")                \
-  X(66, CONTOUR, ROTO_ERR_INVALID, "there are 1 to 64 contours, each of 3 to 64 landmarks that exist and differ")
+  X(66, CONTOUR, ROTO_ERR_INVALID, "there are 1 to 64 contours, each of 3 to 64 landmarks that exist and differ")         \
+  X(67, DISTRIBUTION, ROTO_ERR_INVALID,                                                                                   \
+    "a distribution has 1 to 64 components, a deviation above 0, and a mean whose landmarks are not all at one place")
 enum {
 #define ROTO_RULE_ENUM(number, name, status, text) ROTO_RULE_##name = number,
   ROTO_RULE_LIST(ROTO_RULE_ENUM)
@@ -3774,6 +3788,9 @@ typedef struct rotoi_file {
   uint32_t contour_count;      /* 0: there are none */
   const unsigned char *contour_sizes, *contour_landmarks; /* u32: landmarks of each contour; these, one after the other */
   const unsigned char *contour_filters;                   /* f32 [contour_count][places][floats] */
+  uint32_t component_count;                               /* 0: there is no distribution */
+  float distribution_deviation;
+  const unsigned char *distribution_mean, *distribution_components; /* f32 [landmark_count][2]; as many of these */
   const char *strings;
   uint32_t look_count;             /* 0: there is no second look */
   const unsigned char *look_model; /* the file of its model, valid too */
@@ -4687,6 +4704,31 @@ static int rotoi_check_contours(rotoi_parser *p) {
   return 1;
 }
 
+/* DIST, if it is there. */
+static int rotoi_check_distribution(rotoi_parser *p) {
+  const unsigned char *head = p->begin[ROTO_CHUNK_DIST], *mean;
+  rotoi_file *file = p->file;
+  uint64_t floats = 2 * (uint64_t)file->landmark_count;
+  int apart = 0;
+  if (!head) return 1;
+  if (!rotoi_check_head(p, ROTO_CHUNK_DIST, ROTO_DISTRIBUTION_USED, ROTO_DISTRIBUTION_SIZE)) return 0;
+  uint32_t components = rotoi_u32(head + ROTO_DISTRIBUTION_COMPONENTS);
+  if (components - 1 >= ROTO_MAX_COMPONENTS || !rotoi_is_positive(head + ROTO_DISTRIBUTION_DEVIATION))
+    return rotoi_refuse(p, ROTO_RULE_DISTRIBUTION, 0, head);
+  if (!rotoi_check_length(p, ROTO_CHUNK_DIST, ROTO_DISTRIBUTION_SIZE + 4 * floats * (1 + (uint64_t)components))) return 0;
+  mean = head + ROTO_DISTRIBUTION_SIZE;
+  for (size_t i = 0; i < (size_t)floats * (1 + (size_t)components); ++i)
+    if (!rotoi_is_finite(mean + 4 * i)) return rotoi_refuse(p, ROTO_RULE_FINITE, (uint32_t)i, mean + 4 * i);
+  for (uint32_t i = 1; i < file->landmark_count; ++i)
+    for (int c = 0; c < 8; c += 4) apart |= rotoi_f32(mean + 8 * (size_t)i + c) != rotoi_f32(mean + c);
+  if (!apart) return rotoi_refuse(p, ROTO_RULE_DISTRIBUTION, 0, mean);
+  file->component_count = components;
+  file->distribution_deviation = rotoi_f32(head + ROTO_DISTRIBUTION_DEVIATION);
+  file->distribution_mean = mean;
+  file->distribution_components = mean + 4 * (size_t)floats;
+  return 1;
+}
+
 static roto_status rotoi_parse(const unsigned char *data, size_t size, rotoi_file *file, roto_error *err) {
   rotoi_parser p;
   memset(&p, 0, sizeof p);
@@ -4696,7 +4738,8 @@ static roto_status rotoi_parse(const unsigned char *data, size_t size, rotoi_fil
   p.file = file;
   if (rotoi_check_chunks(&p) && rotoi_check_meta(&p) && rotoi_check_input(&p) && rotoi_check_template(&p) &&
       rotoi_check_tensors(&p) && rotoi_check_network(&p) && rotoi_check_calibration(&p) && rotoi_check_test(&p) &&
-      rotoi_check_shapes(&p) && rotoi_check_looks(&p) && rotoi_check_ranges(&p) && rotoi_check_contours(&p))
+      rotoi_check_shapes(&p) && rotoi_check_looks(&p) && rotoi_check_ranges(&p) && rotoi_check_contours(&p) &&
+      rotoi_check_distribution(&p))
     return ROTO_OK;
   memset(file, 0, sizeof *file);
   if (err) *err = p.error;
@@ -6732,6 +6775,213 @@ ROTO_API double roto_path_area(const roto_path *path) {
 
 #endif /* ROTOI_BEZIER */
 
+/* >>distribution.c */
+
+/* Where landmarks are, of what the network found, what outlines say (contours.c) and how landmarks lie together
+ * (model_format/SPEC.md, DIST).
+ *
+ * A face has a few ways to look: turned, a brow up, a lid half closed.  The landmarks of finished shots and renders, laid over
+ * each other, are a mean and some components in which they differ: the point distribution model of Cootes et al. ("Active
+ * Shape Models: Their Training and Application", CVIU 1995), with a deviation for all else, as probabilistic principal
+ * components have it (Tipping and Bishop, JRSS B 1999).  Where each landmark was found counts by its expected error, an
+ * outline across itself; the most likely place of all together is one small least-squares problem.  So a lid that is seen
+ * only across is known along too, and what one landmark got wrong the others put right.  A finding that all others
+ * contradict counts less each round (Geman and McClure's weights). */
+
+#ifndef ROTOI_DISTRIBUTION
+#define ROTOI_DISTRIBUTION
+
+/* What is known of where a landmark is, in square pixels. */
+typedef struct rotoi_known {
+  float x, y, error; /* where the network found it */
+  /* Outlines: the information (inverse covariance), that times the way from there, that times the squared way. */
+  float xx, xy, yy, wx, wy, ww;
+} rotoi_known;
+
+/* Nothing but where the network found them. */
+static void rotoi_forget(rotoi_known *known, uint32_t count) {
+  for (uint32_t i = 0; i < count; ++i) known[i].xx = known[i].xy = known[i].yy = known[i].wx = known[i].wy = known[i].ww = 0;
+}
+
+enum {
+  ROTOI_MOST_WAYS = ROTO_MAX_COMPONENTS + 4, /* components, and to turn, scale and move all */
+  ROTOI_SETTLE_ROUNDS = 4
+};
+
+/* Information where the network found a landmark, over 1 / error^2, both ways: 2 if errors knew nothing of each other, but
+ * those of a frame are much alike.  From the rendered film's shots, each left out, as all constants here: between 0.3 and 0.8
+ * errors change by 2 %. */
+static const double rotoi_own_alone = 2, rotoi_own_together = 0.5;
+/* The root of the quotient of squared residual and expected one from which on a finding counts as wrong. */
+static const double rotoi_wrong = 5;
+/* Expected errors.  Alone a landmark that had to go far was found badly: of the squared way, what counts as squared error.
+ * Together the way says nothing any more: of the variance, what counts as squared error; where contours have a say, times the
+ * network's errors in steps, as a frame that is hard for the network is hard for them.  Of the worst tenth of those shots'
+ * frames three quarters are then among the fifth that is least believed, else less than half. */
+static const double rotoi_doubt = 0.4, rotoi_variance = 0.5;
+static const double rotoi_least_error = 0.6; /* steps: no network is better */
+
+/* Solve a x = b by Cholesky's decomposition, of which a keeps the factor below and on its diagonal.  0: a has none. */
+static int rotoi_solve(double (*a)[ROTOI_MOST_WAYS], double *b, uint32_t n) {
+  for (uint32_t i = 0; i < n; ++i)
+    for (uint32_t k = 0; k <= i; ++k) {
+      double sum = a[i][k];
+      for (uint32_t j = 0; j < k; ++j) sum -= a[i][j] * a[k][j];
+      if (i == k && !(sum > 0 && sum < 1e300)) return 0;
+      a[i][k] = i == k ? rotoi_sqrt(sum) : sum / a[k][k];
+    }
+  for (uint32_t i = 0; i < n; ++i) {
+    for (uint32_t k = 0; k < i; ++k) b[i] -= a[i][k] * b[k];
+    b[i] /= a[i][i];
+  }
+  for (uint32_t i = n; i-- > 0;) {
+    for (uint32_t k = i + 1; k < n; ++k) b[i] -= a[k][i] * b[k];
+    b[i] /= a[i][i];
+  }
+  return 1;
+}
+
+/* The mean laid over landmarks: turned and scaled by (turn, -turn'), moved. */
+typedef struct rotoi_laid {
+  double a, b, from[2], to[2];
+} rotoi_laid;
+
+static double rotoi_mean_at(const rotoi_file *file, uint32_t i, int c) {
+  return (double)rotoi_f32(file->distribution_mean + 8 * (size_t)i + 4 * c);
+}
+
+static rotoi_laid rotoi_lay(const rotoi_file *file, float aspect, const roto_point *points) {
+  rotoi_laid laid = {0, 0, {0, 0}, {0, 0}};
+  double n = (double)file->landmark_count, square = 0;
+  for (uint32_t i = 0; i < file->landmark_count; ++i) {
+    for (int c = 0; c < 2; ++c) laid.from[c] += rotoi_mean_at(file, i, c) / n;
+    laid.to[0] += (double)(points[i].x * aspect) / n, laid.to[1] += (double)points[i].y / n;
+  }
+  for (uint32_t i = 0; i < file->landmark_count; ++i) {
+    double mx = rotoi_mean_at(file, i, 0) - laid.from[0], my = rotoi_mean_at(file, i, 1) - laid.from[1];
+    double x = (double)(points[i].x * aspect) - laid.to[0], y = (double)points[i].y - laid.to[1];
+    laid.a += mx * x + my * y, laid.b += mx * y - my * x, square += mx * mx + my * my;
+  }
+  laid.a /= square, laid.b /= square;
+  return laid;
+}
+
+/* How x and y of a landmark change with each way: the components, then turning, scaling and moving all by a third of their
+ * size, which is free. */
+static void rotoi_ways(const rotoi_file *file, const rotoi_laid *laid, uint32_t i, double (*ways)[ROTOI_MOST_WAYS]) {
+  const unsigned char *component = file->distribution_components + 8 * (size_t)i;
+  uint32_t m = file->component_count;
+  double x = rotoi_mean_at(file, i, 0) - laid->from[0], y = rotoi_mean_at(file, i, 1) - laid->from[1];
+  double size = ROTO_CONTOUR_BOX * rotoi_sqrt(laid->a * laid->a + laid->b * laid->b);
+  double px = laid->a * x - laid->b * y, py = laid->b * x + laid->a * y;
+  for (uint32_t k = 0; k < m; ++k, component += 8 * (size_t)file->landmark_count) {
+    double cx = (double)rotoi_f32(component), cy = (double)rotoi_f32(component + 4);
+    ways[0][k] = laid->a * cx - laid->b * cy, ways[1][k] = laid->b * cx + laid->a * cy;
+  }
+  ways[0][m] = px / 3, ways[1][m] = py / 3;
+  ways[0][m + 1] = -py / 3, ways[1][m + 1] = px / 3;
+  ways[0][m + 2] = size / 3, ways[1][m + 2] = 0;
+  ways[0][m + 3] = 0, ways[1][m + 3] = size / 3;
+}
+
+/* What is known of a landmark when the mean and its components are: the inverse of own information, outlines' and that of
+ * `tight`, the inverse variance about them. */
+typedef struct rotoi_held {
+  double own, outline;            /* weights, 0 to 1 */
+  double xx, xy, yy, x, y;        /* information but for `tight`, and that times the way from where it was found */
+  double ixx, ixy, iyy;           /* inverse of that with `tight` */
+} rotoi_held;
+
+static rotoi_held rotoi_hold(const rotoi_known *known, double information, double tight, double own, double outline) {
+  rotoi_held h = {own, outline, 0, 0, 0, 0, 0, 0, 0, 0};
+  h.xx = own * information + outline * (double)known->xx, h.yy = own * information + outline * (double)known->yy;
+  h.xy = outline * (double)known->xy;
+  h.x = outline * (double)known->wx, h.y = outline * (double)known->wy;
+  double xx = h.xx + tight, yy = h.yy + tight, det = xx * yy - h.xy * h.xy;
+  h.ixx = yy / det, h.ixy = -h.xy / det, h.iyy = xx / det;
+  return h;
+}
+
+static double rotoi_trust(double squared) {
+  double w = 1 / (1 + squared / (rotoi_wrong * rotoi_wrong));
+  return w * w;
+}
+
+/* Move the landmarks to where all that is known says they are.  `step`: a step of CONT and DIST in square pixels. */
+static void rotoi_settle(const rotoi_file *file, float aspect, double step, const rotoi_known *known, roto_point *points) {
+  const uint32_t n = file->landmark_count, m = file->component_count ? file->component_count + 4 : 0;
+  double a[ROTOI_MOST_WAYS][ROTOI_MOST_WAYS], b[ROTOI_MOST_WAYS], ways[2][ROTOI_MOST_WAYS];
+  rotoi_laid laid = {1, 0, {0, 0}, {0, 0}};
+  double tight = 0, hard = 0; /* root mean square of the network's errors, in steps */
+  for (uint32_t i = 0; i < n; ++i) hard += (double)known[i].error * (double)known[i].error / (double)n;
+  hard = file->contour_count ? rotoi_sqrt(hard) / step : 1;
+  if (m) {
+    laid = rotoi_lay(file, aspect, points);
+    double scale = laid.a * laid.a + laid.b * laid.b, deviation = (double)file->distribution_deviation;
+    tight = 1 / (scale * deviation * deviation);
+    if (!(tight > 0 && tight < 1e300)) return;
+  }
+  for (int round = 0; round < (m ? ROTOI_SETTLE_ROUNDS : 1); ++round) {
+    memset(a, 0, sizeof a), memset(b, 0, sizeof b);
+    for (int pass = 0; pass < 2; ++pass) {
+      for (uint32_t i = 0; i < n; ++i) {
+        const rotoi_known *k = &known[i];
+        double error = (double)k->error, own = 1, outline = 1;
+        if (!(error > rotoi_least_error * step)) error = rotoi_least_error * step;
+        double information = (m ? rotoi_own_together : rotoi_own_alone) / (error * error);
+        if (round) {
+          double dx = (double)(points[i].x * aspect - k->x), dy = (double)(points[i].y - k->y);
+          own = rotoi_trust(information * (dx * dx + dy * dy));
+          double away = (double)k->xx * dx * dx + 2 * (double)k->xy * dx * dy + (double)k->yy * dy * dy -
+                        2 * ((double)k->wx * dx + (double)k->wy * dy) + (double)k->ww;
+          outline = rotoi_trust(away > 0 ? away : 0);
+        }
+        rotoi_held h = rotoi_hold(k, information, tight, own, outline);
+        double px = 0, py = 0; /* the mean there, from where the landmark was found */
+        if (m) {
+          double x = rotoi_mean_at(file, i, 0) - laid.from[0], y = rotoi_mean_at(file, i, 1) - laid.from[1];
+          px = laid.to[0] + laid.a * x - laid.b * y - (double)k->x, py = laid.to[1] + laid.b * x + laid.a * y - (double)k->y;
+          rotoi_ways(file, &laid, i, ways);
+        }
+        if (!pass) {
+          /* Information about the components: that of the landmark, widened by `tight`: tight (L + tight)^-1 L. */
+          double wxx = tight * (h.ixx * h.xx + h.ixy * h.xy), wxy = tight * (h.ixx * h.xy + h.ixy * h.yy),
+                 wyy = tight * (h.ixy * h.xy + h.iyy * h.yy);
+          double rx = h.x - h.xx * px - h.xy * py, ry = h.y - h.xy * px - h.yy * py;
+          double tx = tight * (h.ixx * rx + h.ixy * ry), ty = tight * (h.ixy * rx + h.iyy * ry);
+          for (uint32_t r = 0; r < m; ++r) {
+            double ux = wxx * ways[0][r] + wxy * ways[1][r], uy = wxy * ways[0][r] + wyy * ways[1][r];
+            b[r] += tx * ways[0][r] + ty * ways[1][r];
+            for (uint32_t c = 0; c <= r; ++c) a[r][c] += ux * ways[0][c] + uy * ways[1][c];
+          }
+          continue;
+        }
+        double cxx = 0, cxy = 0, cyy = 0; /* covariance of what the components say */
+        for (uint32_t r = 0; r < m; ++r) px += b[r] * ways[0][r], py += b[r] * ways[1][r];
+        if (round + 1 == ROTOI_SETTLE_ROUNDS)
+          for (uint32_t r = 0; r < m; ++r) {
+            for (uint32_t c = 0; c < r; ++c) ways[0][r] -= a[r][c] * ways[0][c], ways[1][r] -= a[r][c] * ways[1][c];
+            ways[0][r] /= a[r][r], ways[1][r] /= a[r][r];
+            cxx += ways[0][r] * ways[0][r], cxy += ways[0][r] * ways[1][r], cyy += ways[1][r] * ways[1][r];
+          }
+        double x = h.x + tight * px, y = h.y + tight * py;
+        double dx = h.ixx * x + h.ixy * y, dy = h.ixy * x + h.iyy * y;
+        if (!(dx > -1e9 && dx < 1e9 && dy > -1e9 && dy < 1e9)) continue;
+        double spread = h.ixx + h.iyy + tight * tight * ((h.ixx * h.ixx + h.ixy * h.ixy) * cxx +
+                                                         2 * h.ixy * (h.ixx + h.iyy) * cxy + (h.ixy * h.ixy + h.iyy * h.iyy) * cyy);
+        points[i].x = (k->x + (float)dx) / aspect;
+        points[i].y = k->y + (float)dy;
+        points[i].error = (float)rotoi_sqrt(m ? rotoi_variance * hard * spread : spread + rotoi_doubt * (dx * dx + dy * dy));
+      }
+      if (pass) continue;
+      for (uint32_t r = 0; r < m; ++r) a[r][r] += 1;
+      if (!rotoi_solve(a, b, m)) return;
+    }
+  }
+}
+
+#endif /* ROTOI_DISTRIBUTION */
+
 /* >>contours.c */
 
 /* Landmarks on outlines, moved to where the plate shows the outline (model_format/SPEC.md, CONT).
@@ -6744,8 +6994,7 @@ ROTO_API double roto_path_area(const roto_path *path) {
  * Filters see how fast colours change against how fast they do elsewhere on the line, not the colours: another light is no
  * other picture.  One outline answers alike all along, an iris behind the lid does not: dynamic programming (Amini et al.,
  * PAMI 1990) finds the displacements across the curve that answer best and change least from place to place, near where the
- * network expects them.  Each landmark then goes as far as its expected error and the answers say, across the curves it lies
- * on; along them nothing is known. */
+ * network expects them.  That is known of a landmark across the curves it lies on; along them nothing is. */
 
 #ifndef ROTOI_CONTOURS
 #define ROTOI_CONTOURS
@@ -6759,10 +7008,9 @@ enum {
 /* What the answers weigh against the expected error; what a difference of a step from place to place costs, over all places;
  * of a displacement that was answered for fully, what is to be expected of it, in steps; such an answer.  From the rendered
  * film's shots, each with filters that had not seen it; between half and twice of each the error changes by 4 % at most. */
-static const float rotoi_contour_answer = 40, rotoi_contour_bend = 0.5f, rotoi_contour_error = 0.8f, rotoi_contour_full = 0.4f;
-/* A landmark that had to go far was found badly: of the squared way, what counts as squared error.  With 0.3 to 0.5 seven
- * tenths of the worst tenth of those shots' frames are among the fifth that is least believed, with none six tenths. */
-static const float rotoi_contour_doubt = 0.4f;
+static const float rotoi_contour_answer = 60, rotoi_contour_bend = 0.5f, rotoi_contour_error = 0.8f, rotoi_contour_full = 0.4f;
+/* Steps of expected error from which on an answer is likely another outline's: a hand's before the face. */
+static const float rotoi_contour_far = 6;
 
 /* For rotoi_sampler_init: each place aims the sampler anew. */
 static const float rotoi_contour_still[6] = {1, 0, 0, 0, 1, 0};
@@ -6899,28 +7147,21 @@ static void rotoi_contour_find(const float (*answers)[ROTOI_CONTOUR_STATES], con
   }
 }
 
-/* What is known of where a landmark is, against where it was found: the information (inverse covariance); that times the way. */
-typedef struct rotoi_known {
-  float xx, xy, yy, x, y;
-} rotoi_known;
-
-static void rotoi_contour_tell(rotoi_known *known, const float place[4], float move, float weight) {
+static void rotoi_contour_tell(rotoi_known *known, const float place[4], float way, float weight) {
   float nx = place[2], ny = place[3];
   known->xx += weight * nx * nx, known->xy += weight * nx * ny, known->yy += weight * ny * ny;
-  known->x += weight * move * nx, known->y += weight * move * ny;
+  known->wx += weight * way * nx, known->wy += weight * way * ny;
+  known->ww += weight * way * way;
 }
 
-/* Move the landmarks that lie on contours.  `side`: the longer side of the box of all, in pixels as seen; the workspace has
- * room for landmark_count rotoi_known. */
-static void rotoi_hold_contours(const rotoi_file *file, const roto_image *image, float aspect, float side, rotoi_known *known,
-                                roto_point *points) {
+/* What contours through the landmarks say of where these are.  `step`: in pixels as seen. */
+static void rotoi_look_at_contours(const rotoi_file *file, const roto_image *image, float aspect, float step,
+                                   const roto_point *points, rotoi_known *known) {
   enum { PLACES = ROTO_CONTOUR_PLACES };
-  const float step = side / (float)ROTO_CONTOUR_BOX, least = 0.6f;
+  const float least = (float)rotoi_least_error;
   const unsigned char *list = file->contour_landmarks, *filter = file->contour_filters;
   rotoi_sampler sampler;
-  if (!(step > 0 && step < 1e6f)) return;
   rotoi_sampler_init(&sampler, image, rotoi_contour_still, file->input_transfer, 0);
-  memset(known, 0, file->landmark_count * sizeof *known);
   for (uint32_t i = 0; i < file->contour_count; ++i) {
     float at[ROTO_MAX_CONTOUR_LANDMARKS][2], errors[ROTO_MAX_CONTOUR_LANDMARKS], places[PLACES][4],
         profile[ROTOI_CONTOUR_PROFILE];
@@ -6946,19 +7187,12 @@ static void rotoi_hold_contours(const rotoi_file *file, const roto_image *image,
       for (int p = first; p <= last; ++p) move += moves[p], answer += found[p];
       float full = answer / (float)(last - first + 1) / rotoi_contour_full, error = step * rotoi_contour_error;
       full = full > 0.1f ? full < 1.5f ? full : 1.5f : 0.1f;
-      rotoi_contour_tell(&known[rotoi_u32(list)], places[place], step * move / (float)(last - first + 1),
-                         full / (error * error) * (end ? 0.25f : 1));
+      float far = 1 + errors[k] * errors[k] / (rotoi_contour_far * rotoi_contour_far);
+      rotoi_known *of = &known[rotoi_u32(list)];
+      float from = (at[k][0] - of->x) * places[place][2] + (at[k][1] - of->y) * places[place][3];
+      rotoi_contour_tell(of, places[place], from + step * move / (float)(last - first + 1),
+                         full / (error * error * far * far) * (end ? 0.25f : 1));
     }
-  }
-  for (uint32_t i = 0; i < file->landmark_count; ++i) {
-    const rotoi_known *k = &known[i];
-    float error = points[i].error > least * step ? points[i].error : least * step, own = 2 / (error * error);
-    if (!(k->xx + k->yy > 0)) continue;
-    float xx = k->xx + own, yy = k->yy + own, det = xx * yy - k->xy * k->xy;
-    float dx = (yy * k->x - k->xy * k->y) / det, dy = (xx * k->y - k->xy * k->x) / det;
-    points[i].x += dx / aspect;
-    points[i].y += dy;
-    points[i].error = (float)rotoi_sqrt((double)((xx + yy) / det + rotoi_contour_doubt * (dx * dx + dy * dy)));
   }
 }
 
@@ -6974,7 +7208,7 @@ static void rotoi_hold_contours(const rotoi_file *file, const roto_image *image,
  * From a crop to landmarks: the crop is sampled and normalised row by row into the workspace, the network runs, its points go
  * back through the map of the sampling, and the calibration turns each spread into an expected error.  The second look does the
  * same for a few landmarks at a time, in a crop around where the first one found them, and so in more of the plate's own
- * detail.  Landmarks on contours go in the end to where the plate shows those. */
+ * detail.  In the end landmarks go to where the plate shows their contours, and where they lie together as they can. */
 
 #ifndef ROTOI_SESSION
 #define ROTOI_SESSION
@@ -7006,7 +7240,7 @@ struct roto_session {
   unsigned char *values;
   int network_only;
   roto_point *again;  /* landmark_count of them, behind the workspace: what a second look finds */
-  rotoi_known *known; /* as many, behind those: what contours say */
+  rotoi_known *known; /* as many, behind those: what is known of where landmarks are */
 };
 
 enum {
@@ -7037,9 +7271,10 @@ static void rotoi_fill_info(roto_model *model) {
   info->parameter_count = file->parameter_count;
   info->multiply_adds = file->multiply_adds;
   info->session_size = ROTOI_SESSION_HEAD + model->plan.workspace;
-  if (model->second || file->contour_count)
+  if (model->second || file->contour_count || file->component_count)
     info->session_size += file->landmark_count * (sizeof(roto_point) + sizeof(rotoi_known));
   info->contour_count = file->contour_count;
+  info->component_count = file->component_count;
   info->look_count = file->look_count;
   info->second = model->second ? &model->second->info : NULL;
   info->isa = model->plan.kernels->isa;
@@ -7493,12 +7728,21 @@ static void rotoi_look_again(roto_session *session, const roto_image *image, flo
 /* What there is beyond the first look. */
 static void rotoi_look_closer(roto_session *session, const roto_image *image, float whole, roto_point *points) {
   const rotoi_file *file = &session->model->file;
-  float box[4];
+  float box[4], aspect = session->pixel_aspect, step;
   rotoi_look_again(session, image, whole, points);
-  if (!file->contour_count || session->network_only) return;
   rotoi_points_box(session, points, ROTO_NONE, box);
-  rotoi_hold_contours(file, image, session->pixel_aspect, rotoi_longer_side(box), session->known, points);
-  for (uint32_t i = 0; i < file->landmark_count; ++i) points[i].confidence = 1 / (1 + points[i].error / (0.01f * whole));
+  step = rotoi_longer_side(box) / (float)ROTO_CONTOUR_BOX;
+  if ((!file->contour_count && !file->component_count) || session->network_only || !(step > 0 && step < 1e6f)) return;
+  rotoi_known *known = session->known;
+  for (uint32_t i = 0; i < file->landmark_count; ++i)
+    known[i].x = points[i].x * aspect, known[i].y = points[i].y, known[i].error = points[i].error;
+  /* Contours through landmarks that lie as they can are nearer to the outlines: the second time they tell more.  Without a
+   * distribution they do not. */
+  for (int round = 0; round < (file->contour_count && file->component_count ? 2 : 1); ++round) {
+    rotoi_forget(known, file->landmark_count);
+    if (file->contour_count) rotoi_look_at_contours(file, image, aspect, step, points, known);
+    rotoi_settle(file, aspect, (double)step, known, points);
+  }
 }
 
 static int rotoi_can_look(const roto_session *session, const roto_image *image, roto_rect crop, const roto_point *points) {

@@ -31,6 +31,7 @@
 #define ROTO_MAX_LOOKS 64u
 #define ROTO_MAX_CONTOURS 64u
 #define ROTO_MAX_CONTOUR_LANDMARKS 64u /* of one contour */
+#define ROTO_MAX_COMPONENTS 64u
 #define ROTO_MAX_STRING 4096u               /* bytes of a description or a landmark's rule, with its 0 */
 #define ROTO_MAX_NAME 256u                  /* bytes of any other string, with its 0 */
 #define ROTO_MAX_VALUES (1ull << 28)        /* floats of one value or tensor */
@@ -72,7 +73,7 @@ enum {
 #define ROTO_NONE 0xffffffffu /* "no tensor", "no string" */
 
 /* Chunks, in this order: the first eight are in every file, SHAP if it predicts shapes, LOOK if it looks twice,
- * RANG if it can run in int8. */
+ * RANG if it can run in int8, CONT and DIST if it knows more of its landmarks than the network. */
 #define ROTO_CHUNK(a, b, c, d) ((uint32_t)(a) | (uint32_t)(b) << 8 | (uint32_t)(c) << 16 | (uint32_t)(d) << 24)
 #define ROTO_CHUNK_LIST(X)                                                                             \
   X(META, ROTO_CHUNK('M', 'E', 'T', 'A')) /* name and description */                                   \
@@ -86,7 +87,8 @@ enum {
   X(SHAP, ROTO_CHUNK('S', 'H', 'A', 'P')) /* shape networks, with their own weights */                 \
   X(LOOK, ROTO_CHUNK('L', 'O', 'O', 'K')) /* a second look: which landmarks together, and its model */ \
   X(RANG, ROTO_CHUNK('R', 'A', 'N', 'G')) /* the range of each node's values, for int8 */              \
-  X(CONT, ROTO_CHUNK('C', 'O', 'N', 'T')) /* contours through landmarks, and what they look like */
+  X(CONT, ROTO_CHUNK('C', 'O', 'N', 'T')) /* contours through landmarks, and what they look like */    \
+  X(DIST, ROTO_CHUNK('D', 'I', 'S', 'T')) /* how landmarks lie together */
 enum {
 #define ROTO_CHUNK_ENUM(name, code) ROTO_CHUNK_##name,
   ROTO_CHUNK_LIST(ROTO_CHUNK_ENUM)
@@ -221,14 +223,22 @@ enum {
   ROTO_CONTOUR_FLOATS = ROTO_CONTOUR_TAPS * ROTO_CONTOUR_CHANNELS + 1
 };
 
+/* DIST: head, mean (f32 [landmarks][2]), components (f32 [components][landmarks][2]), in steps of CONT. */
+enum {
+  ROTO_DISTRIBUTION_COMPONENTS = 0, /* u32 */
+  ROTO_DISTRIBUTION_DEVIATION = 4,  /* f32, of all that is no component */
+  ROTO_DISTRIBUTION_USED = 8,
+  ROTO_DISTRIBUTION_SIZE = 16
+};
+
 /* The rules of SPEC.md: number, name, status, sentence.  Numbers are never reused. */
 #define ROTO_RULE_LIST(X)                                                                                                 \
   X(1, MAGIC, ROTO_ERR_NOT_ROTO, "the file begins with the magic")                                                        \
   X(2, VERSION, ROTO_ERR_VERSION, "the format version is one this build reads")                                           \
   X(3, FILE_SIZE, ROTO_ERR_INVALID, "the file is as long as its header says")                                             \
-  X(4, CHUNK_COUNT, ROTO_ERR_INVALID, "the table holds 8 chunks, and those of SHAP, LOOK, RANG and CONT that there are")  \
+  X(4, CHUNK_COUNT, ROTO_ERR_INVALID, "the table holds 8 chunks, and those of SHAP, LOOK, RANG, CONT and DIST that there are") \
   X(5, CHUNK_NAME, ROTO_ERR_INVALID,                                                                                      \
-    "the chunks are META INPT TMPL CALB NETW TDIR DATA TEST, then SHAP, LOOK, RANG, CONT, in this order")                 \
+    "the chunks are META INPT TMPL CALB NETW TDIR DATA TEST, then SHAP, LOOK, RANG, CONT, DIST, in this order")           \
   X(6, CHUNK_OFFSET, ROTO_ERR_INVALID, "a chunk starts where the one before ended, rounded up to 64")                     \
   X(7, CHUNK_END, ROTO_ERR_INVALID, "a chunk ends inside the file")                                                       \
   X(8, TRAILING, ROTO_ERR_INVALID, "the last chunk ends the file")                                                        \
@@ -299,7 +309,9 @@ enum {
   X(63, RANGE_COUNT, ROTO_ERR_INVALID, "there is one range for each node")                                                \
   X(64, RANGE, ROTO_ERR_INVALID, "a range is finite, holds 0 and is 1e-30 to 1e30 wide")                                  \
   X(65, RANGE_TOLERANCE, ROTO_ERR_INVALID, "the tolerance of the self-test in int8 is finite and above 0")                \
-  X(66, CONTOUR, ROTO_ERR_INVALID, "there are 1 to 64 contours, each of 3 to 64 landmarks that exist and differ")
+  X(66, CONTOUR, ROTO_ERR_INVALID, "there are 1 to 64 contours, each of 3 to 64 landmarks that exist and differ")         \
+  X(67, DISTRIBUTION, ROTO_ERR_INVALID,                                                                                   \
+    "a distribution has 1 to 64 components, a deviation above 0, and a mean whose landmarks are not all at one place")
 enum {
 #define ROTO_RULE_ENUM(number, name, status, text) ROTO_RULE_##name = number,
   ROTO_RULE_LIST(ROTO_RULE_ENUM)

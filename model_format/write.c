@@ -497,18 +497,36 @@ roto_status roto_write_contours(const unsigned char *model, size_t model_size, c
   return replace_chunk(model, ROTO_CHUNK_CONT, &b, bytes, size);
 }
 
-roto_status roto_copy_contours(const unsigned char *model, size_t model_size, const unsigned char *from, unsigned char **bytes,
-                               size_t *size) {
+roto_status roto_write_distribution(const unsigned char *model, size_t model_size, const roto_distribution_desc *distribution,
+                                    unsigned char **bytes, size_t *size) {
+  buffer b = {NULL, 0, 0, ROTO_OK};
+  size_t length;
+  *bytes = NULL;
+  *size = 0;
+  if (!model || model_size < ROTO_HEADER_SIZE || !distribution || !distribution->mean || !distribution->components)
+    return ROTO_ERR_ARGUMENT;
+  if (distribution->component_count > ROTO_MAX_COMPONENTS) return ROTO_ERR_LIMIT;
+  uint64_t floats = 2 * roto_load(roto_find_chunk(model, ROTO_CHUNK_TMPL, &length) + ROTO_TEMPLATE_LANDMARKS, 4);
+  put_u32(&b, distribution->component_count);
+  put_f32(&b, distribution->deviation);
+  append(&b, ROTO_DISTRIBUTION_SIZE - ROTO_DISTRIBUTION_USED);
+  for (uint64_t i = 0; i < floats; i++) put_f32(&b, distribution->mean[i]);
+  for (uint64_t i = 0; i < floats * distribution->component_count; i++) put_f32(&b, distribution->components[i]);
+  return replace_chunk(model, ROTO_CHUNK_DIST, &b, bytes, size);
+}
+
+roto_status roto_copy_chunk(const unsigned char *model, size_t model_size, const unsigned char *from, int chunk,
+                            unsigned char **bytes, size_t *size) {
   buffer b = {NULL, 0, 0, ROTO_OK};
   size_t length;
   *bytes = NULL;
   *size = 0;
   if (!model || model_size < ROTO_HEADER_SIZE || !from) return ROTO_ERR_ARGUMENT;
-  const unsigned char *chunk = roto_find_chunk(from, ROTO_CHUNK_CONT, &length);
-  if (!chunk) return ROTO_ERR_ARGUMENT;
+  const unsigned char *found = roto_find_chunk(from, (uint32_t)chunk, &length);
+  if (!found) return ROTO_ERR_ARGUMENT;
   unsigned char *where = append(&b, length);
-  if (where) memcpy(where, chunk, length);
-  return replace_chunk(model, ROTO_CHUNK_CONT, &b, bytes, size);
+  if (where) memcpy(where, found, length);
+  return replace_chunk(model, chunk, &b, bytes, size);
 }
 
 int roto_write_file_atomic(const char *path, const void *bytes, size_t size) {

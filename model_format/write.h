@@ -109,9 +109,21 @@ typedef struct roto_contour_desc {
 roto_status roto_write_contours(const unsigned char *model, size_t model_size, const roto_contour_desc *contours,
                                 uint32_t count, unsigned char **bytes, size_t *size);
 
-/* A valid model with the contours of `from`, a valid model of the same landmarks that has some. */
-roto_status roto_copy_contours(const unsigned char *model, size_t model_size, const unsigned char *from, unsigned char **bytes,
-                               size_t *size);
+/* How landmarks lie together (SPEC.md, DIST): all in steps of a contour, 372 to the longer side of the mean's box. */
+typedef struct roto_distribution_desc {
+  const float *mean;       /* [landmarks][2] */
+  const float *components; /* [component_count][landmarks][2], each as far as it usually goes */
+  uint32_t component_count;
+  float deviation; /* of all else, each way */
+} roto_distribution_desc;
+
+/* A valid model with a distribution instead of the one it had, or for the first time. */
+roto_status roto_write_distribution(const unsigned char *model, size_t model_size, const roto_distribution_desc *distribution,
+                                    unsigned char **bytes, size_t *size);
+
+/* A valid model with a chunk of `from`, a valid model of the same landmarks that has it: ROTO_CHUNK_CONT, ROTO_CHUNK_DIST. */
+roto_status roto_copy_chunk(const unsigned char *model, size_t model_size, const unsigned char *from, int chunk,
+                            unsigned char **bytes, size_t *size);
 
 /* A number of a model file: `size` bytes, little-endian.  And one in float32. */
 uint64_t roto_load(const unsigned char *where, int size);

@@ -138,7 +138,7 @@ typedef struct roto_session_options {
               * expected error (tests/RESULTS.md) */
   roto_profile profile; /* both functions or neither */
   float pixel_aspect;   /* width of a pixel of the frames over its height; 0: 1.  Anamorphic frames are sampled unsqueezed */
-  int network_only;     /* 1: landmarks stay where the network sees them, even if the model knows contours (roto_info) */
+  int network_only;     /* 1: landmarks stay where the network sees them, whatever else the model knows of them (roto_info) */
 } roto_session_options;
 
 typedef struct roto_model roto_model;
@@ -173,8 +173,9 @@ typedef struct roto_rect {
 /* One landmark found in a frame. */
 typedef struct roto_point {
   float x, y;       /* pixels of the frame */
-  float error;      /* expected distance from the truth in pixels of the frame, from the model's calibration */
-  float confidence; /* 0..1, = 1 / (1 + error / (1 % of the longer side of the crop)) */
+  float error;      /* expected distance from the truth in pixels of the frame, of all that is known of the landmark */
+  float confidence; /* 0..1, that the network sees it: 1 / (1 + e / (1 % of the longer side of the crop)), e the error that the
+                     * network alone would have by the model's calibration; small behind a hand, even if others tell where */
 } roto_point;
 
 /* A vertex of a roto shape.  Tangents are relative to the vertex: the segment from vertex a to vertex b has the control points
@@ -199,6 +200,7 @@ typedef struct roto_info {
   uint32_t look_count;                     /* crops of the second look at a frame; 0: the model looks once */
   const struct roto_info *second;          /* the network of that look; NULL: there is none */
   uint32_t contour_count;                  /* contours through landmarks that are looked for in the plate; 0: none */
+  uint32_t component_count;                /* ways in which landmarks are known to lie together; 0: none are */
   size_t session_size;                     /* bytes of one session */
   roto_isa isa;                            /* kernels in use */
   int has_ranges;                          /* 1: can run in int8 */
@@ -250,8 +252,8 @@ ROTO_API void roto_session_free(roto_session *session); /* NULL is fine */
 /* Find the landmarks of the thing inside `crop` (for the best result the landmarks' box times crop_margin).  The crop is
  * grown to the aspect of the network's input around its centre, sampled with anti-aliasing, and may leave the frame (edge
  * pixels are repeated).  A model with a second look then looks at its landmarks again, a few at a time, closer to the resolution
- * of the frame; one with contours (roto_info) moves those that lie on them to where the frame shows the outline, at its own
- * resolution.  `points` receives landmark_count entries.  Allocates nothing. */
+ * of the frame; one with contours (roto_info) asks the frame, at its own resolution, where the outlines are that landmarks lie on; one
+ * with components puts landmarks where all together are most likely.  `points` receives landmark_count entries.  Allocates nothing. */
 ROTO_API roto_status roto_find_landmarks(roto_session *session, const roto_image *image, roto_rect crop, roto_point *points);
 
 /* The same where the crop is only roughly right: looks again at the crop that fits what was found (roto_fit_crop) until the two

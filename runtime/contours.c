@@ -8,8 +8,7 @@
  * Filters see how fast colours change against how fast they do elsewhere on the line, not the colours: another light is no
  * other picture.  One outline answers alike all along, an iris behind the lid does not: dynamic programming (Amini et al.,
  * PAMI 1990) finds the displacements across the curve that answer best and change least from place to place, near where the
- * network expects them.  Each landmark then goes as far as its expected error and the answers say, across the curves it lies
- * on; along them nothing is known. */
+ * network expects them.  That is known of a landmark across the curves it lies on; along them nothing is. */
 
 #ifndef ROTOI_CONTOURS
 #define ROTOI_CONTOURS
@@ -22,6 +21,7 @@
 #include "format.c"
 #include "image.c"
 #include "bezier.c" /* rotoi_sqrt */
+#include "distribution.c"
 
 enum {
   ROTOI_CONTOUR_REACH = ROTO_CONTOUR_TAPS / 2,                         /* steps a filter sees on either side */
@@ -32,10 +32,9 @@ enum {
 /* What the answers weigh against the expected error; what a difference of a step from place to place costs, over all places;
  * of a displacement that was answered for fully, what is to be expected of it, in steps; such an answer.  From the rendered
  * film's shots, each with filters that had not seen it; between half and twice of each the error changes by 4 % at most. */
-static const float rotoi_contour_answer = 40, rotoi_contour_bend = 0.5f, rotoi_contour_error = 0.8f, rotoi_contour_full = 0.4f;
-/* A landmark that had to go far was found badly: of the squared way, what counts as squared error.  With 0.3 to 0.5 seven
- * tenths of the worst tenth of those shots' frames are among the fifth that is least believed, with none six tenths. */
-static const float rotoi_contour_doubt = 0.4f;
+static const float rotoi_contour_answer = 60, rotoi_contour_bend = 0.5f, rotoi_contour_error = 0.8f, rotoi_contour_full = 0.4f;
+/* Steps of expected error from which on an answer is likely another outline's: a hand's before the face. */
+static const float rotoi_contour_far = 6;
 
 /* For rotoi_sampler_init: each place aims the sampler anew. */
 static const float rotoi_contour_still[6] = {1, 0, 0, 0, 1, 0};
@@ -172,28 +171,21 @@ static void rotoi_contour_find(const float (*answers)[ROTOI_CONTOUR_STATES], con
   }
 }
 
-/* What is known of where a landmark is, against where it was found: the information (inverse covariance); that times the way. */
-typedef struct rotoi_known {
-  float xx, xy, yy, x, y;
-} rotoi_known;
-
-static void rotoi_contour_tell(rotoi_known *known, const float place[4], float move, float weight) {
+static void rotoi_contour_tell(rotoi_known *known, const float place[4], float way, float weight) {
   float nx = place[2], ny = place[3];
   known->xx += weight * nx * nx, known->xy += weight * nx * ny, known->yy += weight * ny * ny;
-  known->x += weight * move * nx, known->y += weight * move * ny;
+  known->wx += weight * way * nx, known->wy += weight * way * ny;
+  known->ww += weight * way * way;
 }
 
-/* Move the landmarks that lie on contours.  `side`: the longer side of the box of all, in pixels as seen; the workspace has
- * room for landmark_count rotoi_known. */
-static void rotoi_hold_contours(const rotoi_file *file, const roto_image *image, float aspect, float side, rotoi_known *known,
-                                roto_point *points) {
+/* What contours through the landmarks say of where these are.  `step`: in pixels as seen. */
+static void rotoi_look_at_contours(const rotoi_file *file, const roto_image *image, float aspect, float step,
+                                   const roto_point *points, rotoi_known *known) {
   enum { PLACES = ROTO_CONTOUR_PLACES };
-  const float step = side / (float)ROTO_CONTOUR_BOX, least = 0.6f;
+  const float least = (float)rotoi_least_error;
   const unsigned char *list = file->contour_landmarks, *filter = file->contour_filters;
   rotoi_sampler sampler;
-  if (!(step > 0 && step < 1e6f)) return;
   rotoi_sampler_init(&sampler, image, rotoi_contour_still, file->input_transfer, 0);
-  memset(known, 0, file->landmark_count * sizeof *known);
   for (uint32_t i = 0; i < file->contour_count; ++i) {
     float at[ROTO_MAX_CONTOUR_LANDMARKS][2], errors[ROTO_MAX_CONTOUR_LANDMARKS], places[PLACES][4],
         profile[ROTOI_CONTOUR_PROFILE];
@@ -219,19 +211,12 @@ static void rotoi_hold_contours(const rotoi_file *file, const roto_image *image,
       for (int p = first; p <= last; ++p) move += moves[p], answer += found[p];
       float full = answer / (float)(last - first + 1) / rotoi_contour_full, error = step * rotoi_contour_error;
       full = full > 0.1f ? full < 1.5f ? full : 1.5f : 0.1f;
-      rotoi_contour_tell(&known[rotoi_u32(list)], places[place], step * move / (float)(last - first + 1),
-                         full / (error * error) * (end ? 0.25f : 1));
+      float far = 1 + errors[k] * errors[k] / (rotoi_contour_far * rotoi_contour_far);
+      rotoi_known *of = &known[rotoi_u32(list)];
+      float from = (at[k][0] - of->x) * places[place][2] + (at[k][1] - of->y) * places[place][3];
+      rotoi_contour_tell(of, places[place], from + step * move / (float)(last - first + 1),
+                         full / (error * error * far * far) * (end ? 0.25f : 1));
     }
-  }
-  for (uint32_t i = 0; i < file->landmark_count; ++i) {
-    const rotoi_known *k = &known[i];
-    float error = points[i].error > least * step ? points[i].error : least * step, own = 2 / (error * error);
-    if (!(k->xx + k->yy > 0)) continue;
-    float xx = k->xx + own, yy = k->yy + own, det = xx * yy - k->xy * k->xy;
-    float dx = (yy * k->x - k->xy * k->y) / det, dy = (xx * k->y - k->xy * k->x) / det;
-    points[i].x += dx / aspect;
-    points[i].y += dy;
-    points[i].error = (float)rotoi_sqrt((double)((xx + yy) / det + rotoi_contour_doubt * (dx * dx + dy * dy)));
   }
 }
 

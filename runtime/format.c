@@ -68,6 +68,9 @@ typedef struct rotoi_file {
   uint32_t contour_count;      /* 0: there are none */
   const unsigned char *contour_sizes, *contour_landmarks; /* u32: landmarks of each contour; these, one after the other */
   const unsigned char *contour_filters;                   /* f32 [contour_count][places][floats] */
+  uint32_t component_count;                               /* 0: there is no distribution */
+  float distribution_deviation;
+  const unsigned char *distribution_mean, *distribution_components; /* f32 [landmark_count][2]; as many of these */
   const char *strings;
   uint32_t look_count;             /* 0: there is no second look */
   const unsigned char *look_model; /* the file of its model, valid too */
@@ -981,6 +984,31 @@ static int rotoi_check_contours(rotoi_parser *p) {
   return 1;
 }
 
+/* DIST, if it is there. */
+static int rotoi_check_distribution(rotoi_parser *p) {
+  const unsigned char *head = p->begin[ROTO_CHUNK_DIST], *mean;
+  rotoi_file *file = p->file;
+  uint64_t floats = 2 * (uint64_t)file->landmark_count;
+  int apart = 0;
+  if (!head) return 1;
+  if (!rotoi_check_head(p, ROTO_CHUNK_DIST, ROTO_DISTRIBUTION_USED, ROTO_DISTRIBUTION_SIZE)) return 0;
+  uint32_t components = rotoi_u32(head + ROTO_DISTRIBUTION_COMPONENTS);
+  if (components - 1 >= ROTO_MAX_COMPONENTS || !rotoi_is_positive(head + ROTO_DISTRIBUTION_DEVIATION))
+    return rotoi_refuse(p, ROTO_RULE_DISTRIBUTION, 0, head);
+  if (!rotoi_check_length(p, ROTO_CHUNK_DIST, ROTO_DISTRIBUTION_SIZE + 4 * floats * (1 + (uint64_t)components))) return 0;
+  mean = head + ROTO_DISTRIBUTION_SIZE;
+  for (size_t i = 0; i < (size_t)floats * (1 + (size_t)components); ++i)
+    if (!rotoi_is_finite(mean + 4 * i)) return rotoi_refuse(p, ROTO_RULE_FINITE, (uint32_t)i, mean + 4 * i);
+  for (uint32_t i = 1; i < file->landmark_count; ++i)
+    for (int c = 0; c < 8; c += 4) apart |= rotoi_f32(mean + 8 * (size_t)i + c) != rotoi_f32(mean + c);
+  if (!apart) return rotoi_refuse(p, ROTO_RULE_DISTRIBUTION, 0, mean);
+  file->component_count = components;
+  file->distribution_deviation = rotoi_f32(head + ROTO_DISTRIBUTION_DEVIATION);
+  file->distribution_mean = mean;
+  file->distribution_components = mean + 4 * (size_t)floats;
+  return 1;
+}
+
 static roto_status rotoi_parse(const unsigned char *data, size_t size, rotoi_file *file, roto_error *err) {
   rotoi_parser p;
   memset(&p, 0, sizeof p);
@@ -990,7 +1018,8 @@ static roto_status rotoi_parse(const unsigned char *data, size_t size, rotoi_fil
   p.file = file;
   if (rotoi_check_chunks(&p) && rotoi_check_meta(&p) && rotoi_check_input(&p) && rotoi_check_template(&p) &&
       rotoi_check_tensors(&p) && rotoi_check_network(&p) && rotoi_check_calibration(&p) && rotoi_check_test(&p) &&
-      rotoi_check_shapes(&p) && rotoi_check_looks(&p) && rotoi_check_ranges(&p) && rotoi_check_contours(&p))
+      rotoi_check_shapes(&p) && rotoi_check_looks(&p) && rotoi_check_ranges(&p) && rotoi_check_contours(&p) &&
+      rotoi_check_distribution(&p))
     return ROTO_OK;
   memset(file, 0, sizeof *file);
   if (err) *err = p.error;

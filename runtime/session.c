@@ -6,7 +6,7 @@
  * From a crop to landmarks: the crop is sampled and normalised row by row into the workspace, the network runs, its points go
  * back through the map of the sampling, and the calibration turns each spread into an expected error.  The second look does the
  * same for a few landmarks at a time, in a crop around where the first one found them, and so in more of the plate's own
- * detail.  Landmarks on contours go in the end to where the plate shows those. */
+ * detail.  In the end landmarks go to where the plate shows their contours, and where they lie together as they can. */
 
 #ifndef ROTOI_SESSION
 #define ROTOI_SESSION
@@ -26,6 +26,7 @@
 #include "image.c"
 #include "shapes.c"
 #include "bezier.c" /* rotoi_sqrt */
+#include "distribution.c"
 #include "contours.c"
 
 struct roto_model {
@@ -51,7 +52,7 @@ struct roto_session {
   unsigned char *values;
   int network_only;
   roto_point *again;  /* landmark_count of them, behind the workspace: what a second look finds */
-  rotoi_known *known; /* as many, behind those: what contours say */
+  rotoi_known *known; /* as many, behind those: what is known of where landmarks are */
 };
 
 enum {
@@ -82,9 +83,10 @@ static void rotoi_fill_info(roto_model *model) {
   info->parameter_count = file->parameter_count;
   info->multiply_adds = file->multiply_adds;
   info->session_size = ROTOI_SESSION_HEAD + model->plan.workspace;
-  if (model->second || file->contour_count)
+  if (model->second || file->contour_count || file->component_count)
     info->session_size += file->landmark_count * (sizeof(roto_point) + sizeof(rotoi_known));
   info->contour_count = file->contour_count;
+  info->component_count = file->component_count;
   info->look_count = file->look_count;
   info->second = model->second ? &model->second->info : NULL;
   info->isa = model->plan.kernels->isa;
@@ -538,12 +540,21 @@ static void rotoi_look_again(roto_session *session, const roto_image *image, flo
 /* What there is beyond the first look. */
 static void rotoi_look_closer(roto_session *session, const roto_image *image, float whole, roto_point *points) {
   const rotoi_file *file = &session->model->file;
-  float box[4];
+  float box[4], aspect = session->pixel_aspect, step;
   rotoi_look_again(session, image, whole, points);
-  if (!file->contour_count || session->network_only) return;
   rotoi_points_box(session, points, ROTO_NONE, box);
-  rotoi_hold_contours(file, image, session->pixel_aspect, rotoi_longer_side(box), session->known, points);
-  for (uint32_t i = 0; i < file->landmark_count; ++i) points[i].confidence = 1 / (1 + points[i].error / (0.01f * whole));
+  step = rotoi_longer_side(box) / (float)ROTO_CONTOUR_BOX;
+  if ((!file->contour_count && !file->component_count) || session->network_only || !(step > 0 && step < 1e6f)) return;
+  rotoi_known *known = session->known;
+  for (uint32_t i = 0; i < file->landmark_count; ++i)
+    known[i].x = points[i].x * aspect, known[i].y = points[i].y, known[i].error = points[i].error;
+  /* Contours through landmarks that lie as they can are nearer to the outlines: the second time they tell more.  Without a
+   * distribution they do not. */
+  for (int round = 0; round < (file->contour_count && file->component_count ? 2 : 1); ++round) {
+    rotoi_forget(known, file->landmark_count);
+    if (file->contour_count) rotoi_look_at_contours(file, image, aspect, step, points, known);
+    rotoi_settle(file, aspect, (double)step, known, points);
+  }
 }
 
 static int rotoi_can_look(const roto_session *session, const roto_image *image, roto_rect crop, const roto_point *points) {

@@ -139,6 +139,8 @@ typedef struct model {
   roto_contour_desc contours[2];
   uint32_t contour_count; /* 0: none */
   float filters[2][ROTO_CONTOUR_PLACES][ROTO_CONTOUR_FLOATS];
+  roto_distribution_desc distribution; /* of no components: none */
+  float lying[3][6][2];                /* its mean and components */
 } model;
 
 static void answer_ranges(model *m) {
@@ -418,12 +420,34 @@ static void make_contours(model *m) {
   }
 }
 
+/* The same with landmarks that lie on a ring, which is wide or narrow, and turns in itself. */
+static void make_distribution(model *m) {
+  static const float ring[6][2] = {{-186, 0}, {-93, -120}, {93, -120}, {186, 0}, {93, 120}, {-93, 120}};
+  make_contours(m);
+  m->desc.name = "distribution";
+  m->desc.description = "Landmarks, looked at twice, on contours, that know of each other, and shapes through them.";
+  for (int i = 0; i < 6; i++)
+    for (int c = 0; c < 2; c++) {
+      m->lying[0][i][c] = ring[i][c];
+      m->lying[1][i][c] = c ? 0.25f * ring[i][c] : 0;
+      m->lying[2][i][c] = (i % 2 ? -0.0625f : 0.0625f) * (c ? ring[i][0] : -ring[i][1]);
+    }
+  m->distribution = (roto_distribution_desc){m->lying[0][0], m->lying[1][0], 2, 1.5f};
+}
+
+static void make_one_place(model *m) {
+  make_distribution(m);
+  m->with_ranges = 0; /* nobody answers for them */
+  for (int i = 0; i < 6; i++) m->lying[0][i][0] = m->lying[0][i][1] = 40;
+}
+
 static const struct {
   const char *name;
   void (*make)(model *m);
 } valid[] = {{"all", make_all},       {"bare", make_bare},       {"dense", make_dense},
              {"heat", make_heat},     {"offsets", make_offsets}, {"looks", make_looks},
-             {"ranges", make_ranges}, {"shapes", make_shapes},   {"contours", make_contours}};
+             {"ranges", make_ranges}, {"shapes", make_shapes},   {"contours", make_contours},
+             {"distribution", make_distribution}};
 
 /* ---- invalid models ---- */
 
@@ -657,6 +681,15 @@ static const breakage breakages[] = {
     {66, "too_long", "contours", ROTO_CHUNK_CONT, CONTOUR(1), 4, ROTO_MAX_CONTOUR_LANDMARKS + 1},
     {66, "missing_landmark", "contours", ROTO_CHUNK_CONT, CONTOUR_LANDMARK(1), 4, 6},
     {66, "landmark_twice", "contours", ROTO_CHUNK_CONT, CONTOUR_LANDMARK(2), 4, 0},
+    {5, "distribution_renamed", "distribution", IN_FILE, ENTRY(ROTO_CHUNK_DIST, ROTO_ENTRY_NAME), 4,
+     ROTO_CHUNK('C', 'O', 'N', 'T')},
+    {9, "distribution", "distribution", ROTO_CHUNK_DIST, ROTO_DISTRIBUTION_USED, 1, 1},
+    {10, "distribution_short", "distribution", ROTO_CHUNK_DIST, ROTO_DISTRIBUTION_COMPONENTS, 4, 3},
+    {51, "mean_nan", "distribution", ROTO_CHUNK_DIST, ROTO_DISTRIBUTION_SIZE + 4, 4, F32_NAN},
+    {51, "component_nan", "distribution", ROTO_CHUNK_DIST, ROTO_DISTRIBUTION_SIZE + 140, 4, F32_NAN},
+    {67, "no_components", "distribution", ROTO_CHUNK_DIST, ROTO_DISTRIBUTION_COMPONENTS, 4, 0},
+    {67, "too_many", "distribution", ROTO_CHUNK_DIST, ROTO_DISTRIBUTION_COMPONENTS, 4, ROTO_MAX_COMPONENTS + 1},
+    {67, "no_deviation", "distribution", ROTO_CHUNK_DIST, ROTO_DISTRIBUTION_DEVIATION, 4, 0},
     {60, "more_places_than_vertices", "shapes", ROTO_CHUNK_SHAP, SHAPE_NET(1, ROTO_SHAPE_NET_PLACES), 4, 3},
     {54, "output_nan", "heat", ROTO_CHUNK_TEST, ROTO_TEST_SIZE + 4, 4, F32_NAN},
 };
@@ -751,6 +784,11 @@ static unsigned char *model_bytes(const model *m, size_t *size) {
     status = roto_write_contours(first, *size, m->contours, m->contour_count, &bytes, size);
     free(first);
   }
+  if (status == ROTO_OK && m->distribution.component_count > 0) {
+    unsigned char *first = bytes;
+    status = roto_write_distribution(first, *size, &m->distribution, &bytes, size);
+    free(first);
+  }
   if (status != ROTO_OK) {
     fprintf(stderr, "make_models: %s: writing returned %d\n", m->desc.name, (int)status);
     exit(1);
@@ -840,6 +878,7 @@ int main(int argc, char **argv) {
   write_description(ROTO_RULE_POINTS, "not_last", make_points_inside, &m);
   write_description(ROTO_RULE_OUTPUT, "five_for_two", make_odd_output, &m);
   write_description(ROTO_RULE_WORK_LIMIT, "endless", make_endless, &m);
+  write_description(ROTO_RULE_DISTRIBUTION, "one_place", make_one_place, &m);
   if (fclose(index_file) != 0) die("index.txt", strerror(errno));
   return 0;
 }

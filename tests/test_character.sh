@@ -41,6 +41,7 @@ check "landmarks are found and shapes drawn" grep -q "^contours " out
 check "the self-test holds" "$folder/roto" model selftest made.roto
 check "contours are in it" "$folder/roto" model info made.roto
 check "contours are in it" grep -q "contours  *[1-9], on which landmarks are held" out
+check "so is how landmarks lie together" grep -q "components  *[1-9]" out
 check "shapes are in it" "$train" eval --model made.roto --data shots/shot2 --true-landmarks --json
 check "shapes are in it" grep -q '"iou":{"left_eye":0' out
 for part in "Trained on 8 frames of 2 shots" "Measured on 4 frames it has not seen" \

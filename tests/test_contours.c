@@ -3,13 +3,12 @@
 
 #include "../trainer/contours.c"
 
-#include "check.h"
+#include "fixed_model.h"
 
 enum { POINTS = 9, SIDE = 160, TRAINED = 40, TESTED = 16 };
 
 static const int32_t lid_vertices[] = {0, 1, 2, 3, 4, 5, 6, 7};
 static const roto_shape eye = {"eye", 1, 8, lid_vertices};
-static const roto_part part = {"all", 1};
 
 /* An eye: a lens of two circles, in a frame of its own. */
 typedef struct drawn_eye {
@@ -80,40 +79,6 @@ static void eye_points(const drawn_eye *e, float points[POINTS][2]) {
   }
 }
 
-/* A model that finds these points in whatever it sees, in the square of SIDE. */
-static unsigned char *fixed_model(const float points[POINTS][2], float error, size_t *size) {
-  static unsigned char pixels[4 * 4 * 3];
-  static float weights[4 * 4 * 3 * 3 * POINTS];
-  float output[3 * POINTS];
-  roto_landmark landmarks[POINTS];
-  char names[POINTS][4];
-  roto_knot knot = {0, error / SIDE};
-  roto_node_desc nodes[2] = {{0}};
-  roto_model_desc d = {0};
-  unsigned char *bytes;
-  for (uint32_t i = 0; i < POINTS; i++) {
-    snprintf(names[i], sizeof names[i], "p%u", i);
-    landmarks[i] = (roto_landmark){names[i], "", 0, i, 1};
-    for (uint32_t k = 0; k < 2; k++) output[3 * i + k] = points[i][k] / SIDE;
-    output[3 * i + 2] = 0;
-  }
-  nodes[0].op = ROTO_OP_INPUT, nodes[0].h = nodes[0].w = 4, nodes[0].c = 3;
-  nodes[1].op = ROTO_OP_CONV, nodes[1].kh = nodes[1].kw = 4, nodes[1].stride = 1, nodes[1].input_count = 1,
-  nodes[1].h = nodes[1].w = 1, nodes[1].c = 3 * POINTS;
-  nodes[1].tensors[0] = weights, nodes[1].tensors[1] = output;
-  d.name = "fixed";
-  d.input_width = d.input_height = 4, d.input_channels = 3, d.crop_margin = 1.4f;
-  for (int c = 0; c < 3; c++) d.input_scale[c] = 1;
-  d.landmarks = landmarks, d.landmark_count = POINTS;
-  d.parts = &part, d.part_count = 1;
-  d.shapes = &eye, d.shape_count = 1;
-  d.knots = &knot, d.knot_count = 1;
-  d.nodes = nodes, d.node_count = 2;
-  d.test_pixels = pixels, d.test_output = output, d.test_tolerance = 1e-4f;
-  CHECK(roto_write_model(&d, &bytes, size) == ROTO_OK);
-  return bytes;
-}
-
 /* Annotated frames as dataset_cache leaves them. */
 static dataset drawn_frames(void) {
   dataset ds = {0};
@@ -139,21 +104,6 @@ static dataset drawn_frames(void) {
   return ds;
 }
 
-static void find(const unsigned char *bytes, size_t size, const roto_image *image, int network_only, float aspect,
-                 roto_point *points) {
-  roto_model *model;
-  roto_session *session;
-  roto_session_options options = {0};
-  options.network_only = network_only;
-  options.pixel_aspect = aspect;
-  const roto_rect all = {0, 0, (float)image->width, (float)image->height};
-  if (!CHECK(roto_open(bytes, size, NULL, &model) == ROTO_OK)) return;
-  CHECK(roto_session_create(model, &options, &session) == ROTO_OK);
-  CHECK(roto_find_landmarks(session, image, all, points) == ROTO_OK);
-  roto_session_free(session);
-  roto_close(model);
-}
-
 static void contours_are_learnt_and_held(void) {
   static const uint32_t upper[] = {0, 1, 2, 3, 4}, lower[] = {4, 5, 6, 7, 0};
   dataset ds = drawn_frames();
@@ -165,7 +115,7 @@ static void contours_are_learnt_and_held(void) {
   compute *threads[2] = {compute_create(1, ROTO_ISA_AUTO), compute_create(3, ROTO_ISA_AUTO)};
   drawn_eye any = random_eye(1);
   eye_points(&any, points);
-  bytes = fixed_model((const float(*)[2])points, 1, &size);
+  bytes = fixed_model((const float(*)[2])points, POINTS, &eye, SIDE, 1, &size);
   CHECK(roto_open(bytes, size, NULL, &model) == ROTO_OK && roto_get_info(model)->contour_count == 0);
   for (int i = 0; i < 2; i++)
     CHECK(contours_train(threads[i], model, bytes, size, &ds, -1, 1, &trained[i], &trained_size[i], message) == 0);
@@ -195,12 +145,12 @@ static void contours_are_learnt_and_held(void) {
     roto_image image = {rgb, SIDE, SIDE, 3, ROTO_PIXEL_U8, ROTO_TRANSFER_SRGB, 0};
     roto_image half = {narrow, SIDE / 2, SIDE, 3, ROTO_PIXEL_U8, ROTO_TRANSFER_SRGB, 0};
     roto_image linear = {light, SIDE, SIDE, 3, ROTO_PIXEL_F32, ROTO_TRANSFER_LINEAR, 0};
-    plain = fixed_model((const float(*)[2])wrong, 1, &plain_size);
-    CHECK(roto_copy_contours(plain, plain_size, trained[0], &held, &held_size) == ROTO_OK);
-    find(held, held_size, &image, 0, 1, found);
-    find(held, held_size, &image, 1, 1, network);
-    find(held, held_size, &half, 0, 2, from_narrow);
-    find(held, held_size, &linear, 0, 1, from_light);
+    plain = fixed_model((const float(*)[2])wrong, POINTS, &eye, SIDE, 1, &plain_size);
+    CHECK(roto_copy_chunk(plain, plain_size, trained[0], ROTO_CHUNK_CONT, &held, &held_size) == ROTO_OK);
+    fixed_find(held, held_size, &image, 0, 1, found);
+    fixed_find(held, held_size, &image, 1, 1, network);
+    fixed_find(held, held_size, &half, 0, 2, from_narrow);
+    fixed_find(held, held_size, &linear, 0, 1, from_light);
     CHECK(memcmp(&found[8], &network[8], sizeof found[8]) == 0); /* on no contour */
     for (int i = 0; i < 8; i++) {
       CHECK(hypotf(network[i].x - wrong[i][0], network[i].y - wrong[i][1]) < 1e-3f && fabsf(network[i].error - 1) < 1e-3f);
@@ -233,11 +183,6 @@ static void contours_are_learnt_and_held(void) {
   CHECK(sqrt(squeezed / n) < 0.3, "anamorphic frames differ by %g px", sqrt(squeezed / n));
   CHECK(sqrt(in_light / n) < 0.02, "linear frames differ by %g px", sqrt(in_light / n));
 
-  /* A new model gets them; one without has none to give. */
-  unsigned char *taker = fixed_model((const float(*)[2])points, 1, &plain_size), *with = taker;
-  CHECK(contours_take_along(bytes, &with, &plain_size, message) == 0 && with == taker);
-  CHECK(contours_take_along(trained[0], &with, &plain_size, message) == 0 && roto_find_chunk(with, ROTO_CHUNK_CONT, &length));
-  free(with);
   /* Too few frames show a lid: nothing to learn, and no failure. */
   for (size_t i = 7; i < ds.frame_count; i++) ds.frames[i].valid[2] = ds.frames[i].valid[6] = 0;
   CHECK(contours_train(threads[0], model, bytes, size, &ds, -1, 1, &held, &held_size, message) == 0 && held == NULL);

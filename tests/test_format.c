@@ -420,10 +420,10 @@ static void format_reads_back_contours(void) {
   free(again);
   m.contour_count = 0;
   plain = model_bytes(&m, &plain_size);
-  CHECK(plain_size < size && roto_copy_contours(plain, plain_size, bytes, &again, &again_size) == ROTO_OK);
+  CHECK(plain_size < size && roto_copy_chunk(plain, plain_size, bytes, ROTO_CHUNK_CONT, &again, &again_size) == ROTO_OK);
   CHECK(again_size == size && memcmp(again, bytes, size) == 0);
   free(again);
-  CHECK(roto_copy_contours(bytes, size, plain, &again, &again_size) == ROTO_ERR_ARGUMENT && !again);
+  CHECK(roto_copy_chunk(bytes, size, plain, ROTO_CHUNK_CONT, &again, &again_size) == ROTO_ERR_ARGUMENT && !again);
   CHECK(roto_write_contours(bytes, size, NULL, 2, &again, &again_size) == ROTO_ERR_ARGUMENT && !again);
   m.contours[0].landmark_count = ROTO_MAX_CONTOUR_LANDMARKS + 1;
   CHECK(roto_write_contours(bytes, size, m.contours, 2, &again, &again_size) == ROTO_ERR_LIMIT && !again);
@@ -453,6 +453,40 @@ static void format_reads_back_ranges(void) {
   free(bytes);
 }
 
+static void format_reads_back_a_distribution(void) {
+  static model m;
+  unsigned char *bytes, *plain, *again;
+  size_t size, plain_size, again_size;
+  rotoi_file file;
+  make(&m, make_distribution);
+  answer(&m);
+  bytes = model_bytes(&m, &size);
+  const roto_distribution_desc *d = &m.distribution;
+  CHECK(rotoi_parse(bytes, size, &file, NULL) == ROTO_OK && file.component_count == 2 && file.contour_count == 2);
+  CHECK(file.distribution_deviation == d->deviation);
+  for (size_t i = 0; i < 2 * (size_t)file.landmark_count; i++) {
+    CHECK(rotoi_f32(file.distribution_mean + 4 * i) == d->mean[i]);
+    for (size_t k = 0; k < 2; k++) {
+      size_t at = 2 * file.landmark_count * k + i;
+      CHECK(rotoi_f32(file.distribution_components + 4 * at) == d->components[at]);
+    }
+  }
+  CHECK(roto_write_distribution(bytes, size, d, &again, &again_size) == ROTO_OK);
+  CHECK(again_size == size && memcmp(again, bytes, size) == 0);
+  free(again);
+  roto_distribution_desc none = {d->mean, NULL, 2, 1}, many = {d->mean, d->components, ROTO_MAX_COMPONENTS + 1, 1};
+  m.distribution.component_count = 0;
+  plain = model_bytes(&m, &plain_size);
+  CHECK(plain_size < size && roto_copy_chunk(plain, plain_size, bytes, ROTO_CHUNK_DIST, &again, &again_size) == ROTO_OK);
+  CHECK(again_size == size && memcmp(again, bytes, size) == 0);
+  free(again);
+  CHECK(roto_copy_chunk(bytes, size, plain, ROTO_CHUNK_DIST, &again, &again_size) == ROTO_ERR_ARGUMENT && !again);
+  CHECK(roto_write_distribution(bytes, size, &none, &again, &again_size) == ROTO_ERR_ARGUMENT && !again);
+  CHECK(roto_write_distribution(bytes, size, &many, &again, &again_size) == ROTO_ERR_LIMIT && !again);
+  free(plain);
+  free(bytes);
+}
+
 static void format_counts_multiply_adds(void) {
   static const uint64_t expected[] = {
       6 * 8 * 3 * 5 + 6 * 8 * 9 * 5 + 5 * 5 + 3 * 4 * 10 * 5 + 6 * 8 * 5 * 6, /* all */
@@ -464,6 +498,7 @@ static void format_counts_multiply_adds(void) {
       2 * 3 * 9 * 3 * 4 + 2 * 3 * 4 * 12,                                     /* ranges */
       2 * 3 * 9 * 3 * 4 + 2 * 3 * 4 * 12,                                     /* shapes: of the landmarks alone */
       2 * 3 * 9 * 3 * 4 + 2 * 3 * 4 * 12,                                     /* contours */
+      2 * 3 * 9 * 3 * 4 + 2 * 3 * 4 * 12,                                     /* distribution */
   };
   for (size_t k = 0; k < COUNT(valid); k++) {
     contents file = read_valid(valid[k].name);
@@ -657,6 +692,7 @@ int main(int argc, char **argv) {
   format_reads_back_looks();
   format_reads_back_ranges();
   format_reads_back_contours();
+  format_reads_back_a_distribution();
   format_counts_multiply_adds();
   format_examples_are_what_make_models_makes();
   format_is_specified();

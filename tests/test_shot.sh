@@ -53,16 +53,16 @@ done
 echo "jitter $(number jitter_px raw.json) -> $(number jitter_px smooth.json), NME $(number nme_percent raw.json) -> $(number nme_percent smooth.json)"
 compare "$(number jitter_px smooth.json)" '<' "$(number jitter_px raw.json)" 'jitter of the smoothed shot'
 compare "$(number nme_percent smooth.json)" '<' "$(number nme_percent raw.json)" 'NME of the smoothed shot'
-# The same against what the network alone finds, in one view; contours alone; and smoothing alone.
+# The same against what the network alone finds, in one view; contours and distribution alone; and smoothing alone.
 works '16 frames' $(run held.roto.json) --views 1
 works '"nme_percent"' "$roto" eval held.roto.json --truth shot --raw --json
 cp out held.json
-works '16 frames' $(run one.roto.json) --views 1 --no-contours
+works '16 frames' $(run one.roto.json) --views 1 --network-only
 works '"jitter_px"' "$roto" eval one.roto.json --truth shot --raw --json
 cp out plain.json
 works '"jitter_px"' "$roto" eval one.roto.json --truth shot --json
 echo "in one view: jitter $(number jitter_px plain.json) -> $(number jitter_px out), NME $(number nme_percent plain.json) -> $(number nme_percent out)"
-compare "$(number nme_percent held.json)" '<' "0.85 * $(number nme_percent plain.json)" 'NME on contours, one view'
+compare "$(number nme_percent held.json)" '<' "0.85 * $(number nme_percent plain.json)" 'NME refined, one view'
 compare "$(number jitter_px out)" '<' "0.75 * $(number jitter_px plain.json)" 'jitter of the smoothed shot, one view'
 compare "$(number nme_percent out)" '<' "$(number nme_percent plain.json)" 'NME of the smoothed shot, one view'
 compare "$(number jitter_px smooth.json)" '<' "0.5 * $(number jitter_px plain.json)" 'jitter of ten views, smoothed, to that of one'
@@ -171,6 +171,7 @@ works '3 frames with an artist' "$train" character --finetune "$model" --from ot
 if grep -q 'RMSE on the 3 corrected frames' out; then pass; else fail "character --finetune does not say what it did"; fi
 works 'left_eye: closed, 6 vertices, drawn' "$roto" model info other.roto
 works 'contours +9, on which landmarks are held' "$roto" model info other.roto
+works 'components +[1-9]' "$roto" model info other.roto
 works 'agrees' "$roto" model selftest other.roto
 works 'nme_percent' "$train" eval --model "$model" --data rest --json
 cp out before.json

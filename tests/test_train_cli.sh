@@ -42,7 +42,7 @@ else
   skip 'the bar on a terminal: there is no program script'
 fi
 expect 0 'b0 +224 .*b7 +600 |b7 +600' networks
-for command in character landmarks average shapes contours eval experiment import revectorize augment 'dataset info' 'dataset crop' 'dataset import' \
+for command in character landmarks average shapes refine eval experiment import revectorize augment 'dataset info' 'dataset crop' 'dataset import' \
   networks bench synth demo; do
   expect 0 '^example:' $command --help
 done
@@ -72,7 +72,7 @@ refuse 5 'no/such/made.roto' $(train shot) --net "$net" -o no/such/made.roto
 # Models that are missing, damaged or of a newer version.
 { head -c 8 "$model" && printf '\377' && tail -c +10 "$model"; } >newer.roto
 head -c 5000 "$model" >short.roto
-for use in 'eval --data shot --model' 'shapes shot -o made.roto --landmarks' 'contours shot -o made.roto --landmarks' "$(train shot) --from"; do
+for use in 'eval --data shot --model' 'shapes shot -o made.roto --landmarks' 'refine shot -o made.roto --landmarks' "$(train shot) --from"; do
   refuse 4 'newer.roto: .*version' $use newer.roto
   refuse 4 'short.roto: ' $use short.roto
   refuse 4 'none.roto: ' $use none.roto
@@ -89,18 +89,19 @@ else
   skip 'fine-tuning from an imported network: tests/test_import, which writes one, is not built'
 fi
 
-# Contours: too few frames are said to be, enough make every other frame better, and twice is once.
-refuse 3 'there is nothing to learn: .* in 8 frames' contours shot --landmarks "$model" -o made.roto
-refuse 2 'at least one folder of shots' contours --landmarks "$model" -o made.roto
-refuse 2 '-o MODEL.roto is missing' contours shot --landmarks "$model"
-refuse 3 'nowhere' contours nowhere --landmarks "$model" -o made.roto
-refuse 5 'no/such/held.roto' contours shot shot --landmarks "$model" -o no/such/held.roto
-expect 0 '[1-9] contours from 12 frames; wrote held.roto' contours shot shot --landmarks "$model" -o held.roto
+# Contours and distribution: too few frames are said to be, and twice is once.
+refuse 3 'there is nothing to learn: fewer than 8 frames' refine shot --landmarks "$model" -o made.roto
+refuse 2 'at least one folder of shots' refine --landmarks "$model" -o made.roto
+refuse 2 '-o MODEL.roto is missing' refine shot --landmarks "$model"
+refuse 3 'nowhere' refine nowhere --landmarks "$model" -o made.roto
+refuse 5 'no/such/held.roto' refine shot shot --landmarks "$model" -o no/such/held.roto
+expect 0 '[1-9] contours, [1-9][0-9]* components from 12 frames; wrote held.roto' refine shot shot --landmarks "$model" -o held.roto
 runs 0 'contours +[1-9], on which landmarks are held' "$build/roto" model info held.roto
-runs 0 '"contours":\s*[1-9]' "$build/roto" model info held.roto --json
+runs 0 'components +[1-9][0-9]*, in which landmarks lie together' "$build/roto" model info held.roto
+runs 0 '"contours":\s*[1-9][^}]*"components":\s*[1-9]' "$build/roto" model info held.roto --json
 cp held.roto once.roto
-expect 0 'shot: RMSE [0-9.]+ -> [0-9.]+ px, MAE [0-9.]+ -> [0-9.]+ px' contours shot shot -o held.roto --validation shot --threads 1
-if cmp -s held.roto once.roto; then pass; else fail 'contours learnt again differ'; fi
+expect 0 'shot: RMSE [0-9.]+ -> [0-9.]+ px, MAE [0-9.]+ -> [0-9.]+ px' refine shot shot -o held.roto --validation shot --threads 1
+if cmp -s held.roto once.roto; then pass; else fail 'what is learnt again differs'; fi
 
 # Models trained on from one become one: its error lies near theirs.
 expect 0 'wrote 1.roto' landmarks shot --size 32 --epochs 1 --net "$net" --validation shot -o 1.roto

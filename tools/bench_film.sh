@@ -81,7 +81,7 @@ run follow.roto.json --crop "$first" --follow
 judge follow.roto.json follow.result
 goal 'followed from the first frame, error times' "$(quotient "$(number nme_percent follow.result)" "$sits")" '<' 1.1
 
-run once.roto.json --crops sits.json --views 1 --no-contours
+run once.roto.json --crops sits.json --views 1 --network-only
 judge once.roto.json once.result
 echo "found in one view, by the network alone: NME $(number nme_percent once.result) %, rmse_px $(number rmse_px once.result), jitter_px $(number jitter_px once.result)"
 for mode in full causal; do

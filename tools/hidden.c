@@ -23,9 +23,9 @@ static const double unknown = 2.2, /* times the median error */
     upper_end = 0.98,              /* of the largest error, where that is less */
     unusual = 1.3;                 /* times the median: a model that knows no better anywhere tells nothing */
 
-/* Expected error of a point, in crops. */
+/* Error that the network expects of a point, in hundredths of the crop that was searched (roto_point.confidence). */
 static double error_of(const document_frame *frame, size_t point) {
-  return frame->points[point].error / fmax(fmax(frame->crop[2], frame->crop[3]), 1);
+  return 1 / fmax(frame->points[point].confidence, 1e-6) - 1;
 }
 
 /* The error from which on a point is not known. */

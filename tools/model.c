@@ -31,6 +31,7 @@ static void info_json(const roto_model *model) {
   cJSON_AddStringToObject(root, "isa", roto_isa_name(info->isa));
   cJSON_AddNumberToObject(root, "second_look_crops", info->look_count);
   cJSON_AddNumberToObject(root, "contours", info->contour_count);
+  cJSON_AddNumberToObject(root, "components", info->component_count);
   list = cJSON_AddArrayToObject(root, "parts");
   for (uint32_t i = 0; i < info->part_count; ++i) {
     roto_part part;
@@ -69,6 +70,7 @@ static void info_text(const roto_model *model, const char *path) {
     printf("  second look  %u crops, input %u x %u, %.1f M multiply-adds each\n", info->look_count, info->second->input_width,
            info->second->input_height, 1e-6 * (double)info->second->multiply_adds);
   if (info->contour_count > 0) printf("  contours     %u, on which landmarks are held\n", info->contour_count);
+  if (info->component_count > 0) printf("  components   %u, in which landmarks lie together\n", info->component_count);
   for (uint32_t i = 0; i < info->part_count; ++i) {
     roto_part part;
     unsigned count = 0;

@@ -35,7 +35,7 @@ typedef enum missing_policy { MISSING_ERROR, MISSING_SKIP, MISSING_HOLD } missin
 typedef struct run_options {
   const char *model, *crop, *crops, *range, *output, *preview, *sheet, *isa, *missing, *smooth, *transfer, *channels, *shard,
       *precision;
-  int threads, views, no_contours, json, follow, looks, skip_existing;
+  int threads, views, network_only, json, follow, looks, skip_existing;
 } run_options;
 
 typedef struct run_job {
@@ -147,7 +147,7 @@ static roto_status lane_prepare(const run_job *job, run_lane *lane, double pixel
   memset(&options, 0, sizeof options);
   options.allocator = model_allocator();
   options.views = job->options->views;
-  options.network_only = job->options->no_contours;
+  options.network_only = job->options->network_only;
   options.parallel.threads = lane->threads;
   options.pixel_aspect = (float)pixel_aspect;
   lane->pixel_aspect = pixel_aspect;
@@ -503,7 +503,7 @@ int run_main(int argc, char **argv) {
       {"--views", CLI_INTEGER, &options.views, "N",
        "see each frame so often, mirrored, larger, smaller and turned, and take the mean: 1 to 10 (default 10); fewer: faster, "
        "more error, and less known of it"},
-      {"--no-contours", CLI_FLAG, &options.no_contours, NULL,
+      {"--network-only", CLI_FLAG, &options.network_only, NULL,
        "leave landmarks where the network sees them, though the model knows the outlines they lie on"},
       {"--threads", CLI_INTEGER, &options.threads, "N", "threads (default: all, or what the farm grants)"},
       {"--precision", CLI_STRING, &options.precision, "NAME",

@@ -9,9 +9,6 @@
 #include "../model_format/write.h"
 #include "../roto.h"
 #include "../tools/cli.h"
-#include "../tools/model_file.h"
-#include "evaluate.h"
-#include "metrics.h"
 #include "rng.h"
 
 enum {
@@ -253,106 +250,4 @@ int contours_train(compute *cp, const roto_model *model, const unsigned char *fi
   free(chosen);
   free(descs);
   return status == ROTO_OK ? 0 : message_set(message, "the model cannot be written: %s", roto_status_text(status));
-}
-
-int contours_take_along(const unsigned char *from, unsigned char **bytes, size_t *size, char *message) {
-  unsigned char *with;
-  size_t length, new_size;
-  if (roto_find_chunk(from, ROTO_CHUNK_CONT, &length) == NULL) return 0;
-  roto_status status = roto_copy_contours(*bytes, *size, from, &with, &new_size);
-  if (status != ROTO_OK) return message_set(message, "the contours cannot be taken along: %s", roto_status_text(status));
-  free(*bytes);
-  *bytes = with;
-  *size = new_size;
-  return 0;
-}
-
-/* ---- the command ---- */
-
-static double error_of(compute *cp, const character *ch, const roto_model *model, const dataset *ds, double *mae) {
-  char message[MESSAGE_SIZE];
-  float *predicted = cli_alloc(2 * ds->frame_count * ds->landmark_count, sizeof *predicted);
-  if (evaluate_model(cp, model, ds, NULL, 0, predicted, NULL, message) != 0) cli_fail(EXIT_FAILED, "%s", message);
-  metrics m = metrics_compute(ch, ds, predicted, NULL);
-  free(predicted);
-  *mae = m.mae_total_px;
-  return m.rmse_px;
-}
-
-static void load(compute *cp, const character *ch, const char *folder, dataset *ds) {
-  char message[MESSAGE_SIZE];
-  if (dataset_load(folder, ch, ds, message) != 0 || dataset_cache(ds, compute_each, cp, message) != 0)
-    cli_fail(EXIT_INPUT, "%s", message);
-  dataset_warn(ds, 0);
-}
-
-int contours_main(int argc, char **argv) {
-  const char *output = NULL, *landmarks = NULL, *validation = NULL;
-  int threads = cli_default_threads(), seed = 1, quiet = 0;
-  char message[MESSAGE_SIZE];
-  const cli_option options[] = {
-      {"-o", CLI_STRING, &output, "FILE", "model to write"},
-      {"--landmarks", CLI_STRING, &landmarks, "FILE", "landmark model that gets the contours (default: the file of -o itself)"},
-      {"--validation", CLI_STRING, &validation, "DIR", "shots to measure on, before and after"},
-      {"--seed", CLI_INTEGER, &seed, "N", "of the ways by which landmarks are moved (default 1)"},
-      {"--threads", CLI_INTEGER, &threads, "N", "threads (default: all allowed)"},
-      {"--quiet", CLI_FLAG, &quiet, NULL, "print nothing but errors and what was measured"},
-  };
-  const cli_command command = {"roto-train contours",
-                               "DATA... -o MODEL.roto [--landmarks MODEL.roto]",
-                               "Learn what the outlines through the template's landmarks look like across, and add it to a "
-                               "landmark model: its landmarks "
-                               "then go to where the plate shows those outlines.  Takes seconds.",
-                               "roto-train contours shots --landmarks landmarks.roto -o puppet.roto",
-                               options,
-                               sizeof options / sizeof *options};
-  int count = cli_parse(&command, argc, argv);
-  if (count < 1) cli_usage(&command, "expected at least one folder of shots");
-  if (output == NULL) cli_usage(&command, "-o MODEL.roto is missing");
-
-  model_file file;
-  character ch;
-  dataset ds, more, other = {0};
-  if (model_open(landmarks != NULL ? landmarks : output, ROTO_ISA_AUTO, &file, message) != 0)
-    cli_fail(EXIT_MODEL, "%s%s", message,
-             landmarks != NULL ? "" : "; contours are added to a landmark model: name one with --landmarks, or train it first");
-  if (character_from_model(file.model, &ch, message) != 0) cli_fail(EXIT_MODEL, "%s", message);
-  compute *cp = compute_create(threads, ROTO_ISA_AUTO);
-  load(cp, &ch, argv[0], &ds);
-  for (int i = 1; i < count; i++) {
-    load(cp, &ch, argv[i], &more);
-    if (dataset_append(&ds, &more, message) != 0) cli_fail(EXIT_FAILED, "%s", message);
-  }
-  if (validation != NULL) load(cp, &ch, validation, &other);
-
-  unsigned char *bytes;
-  size_t size;
-  double start = cli_seconds(), rmse[2], mae[2];
-  if (contours_train(cp, file.model, file.data, file.size, &ds, -1, seed, &bytes, &size, message) != 0)
-    cli_fail(EXIT_FAILED, "%s", message);
-  if (bytes == NULL)
-    cli_fail(EXIT_INPUT,
-             "there is nothing to learn: no three landmarks follow each other on a shape of the template without a corner, in "
-             "%d frames "
-             "that show them",
-             LEAST_FRAMES);
-  roto_model *made;
-  if (roto_open(bytes, size, NULL, &made) != ROTO_OK) cli_fail(EXIT_FAILED, "the runtime refuses the model");
-  if (file_write(output, bytes, size, message) != 0) cli_fail(EXIT_WRITE, "%s", message);
-  if (!quiet)
-    printf("%u contours from %zu frames; wrote %s (%.2f MB) after %.1f s\n", roto_get_info(made)->contour_count, ds.frame_count,
-           output, (double)size / 1e6, cli_seconds() - start);
-  if (validation != NULL) {
-    rmse[0] = error_of(cp, &ch, file.model, &other, &mae[0]);
-    rmse[1] = error_of(cp, &ch, made, &other, &mae[1]);
-    printf("%s: RMSE %.3f -> %.3f px, MAE %.3f -> %.3f px\n", validation, rmse[0], rmse[1], mae[0], mae[1]);
-  }
-  free(bytes);
-  roto_close(made);
-  compute_free(cp);
-  dataset_free(&ds);
-  dataset_free(&other);
-  character_free(&ch);
-  model_close(&file);
-  return EXIT_DONE;
 }

@@ -18,10 +18,4 @@
 int contours_train(compute *cp, const roto_model *model, const unsigned char *file, size_t file_size, const dataset *ds,
                    int skip_shot, int seed, unsigned char **bytes, size_t *size, char *message);
 
-/* A new model gets the contours of the one it was made from, if that has any; `*bytes` is replaced. */
-int contours_take_along(const unsigned char *from, unsigned char **bytes, size_t *size, char *message);
-
-/* `roto-train contours` */
-int contours_main(int argc, char **argv);
-
 #endif

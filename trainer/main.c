@@ -10,7 +10,6 @@
 #include "../tools/model_file.h"
 #include "architectures.h"
 #include "augment_sheet.h"
-#include "contours.h"
 #include "dataset_tools.h"
 #include "demo_shots.h"
 #include "evaluate.h"
@@ -18,6 +17,7 @@
 #include "experiment.h"
 #include "import.h"
 #include "metrics.h"
+#include "refine.h"
 #include "shape_model.h"
 #include "synth.h"
 #include "train.h"
@@ -314,7 +314,7 @@ static const struct {
     {"landmarks", landmarks_main, "train a landmark model on annotated shots"},
     {"average", average_main, "average the weights of landmark models trained on from one"},
     {"shapes", shape_model_main, "train the networks that draw shapes through the landmarks"},
-    {"contours", contours_main, "learn the outlines on which landmarks lie, to hold them there"},
+    {"refine", refine_main, "learn how landmarks lie together and on outlines, to hold them there"},
     {"eval", eval_main, "measure a model on annotated shots"},
     {"experiment", experiment_main, "the paper's tables on shots of one's own"},
     {"import", import_main, "make a model of a network trained elsewhere (ONNX)"},

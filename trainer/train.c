@@ -18,7 +18,7 @@
 #include "../tools/plot.h"
 #include "architectures.h"
 #include "checkpoint.h"
-#include "contours.h"
+#include "refine.h"
 #include "corrections.h"
 #include "evaluate.h"
 #include "export.h"
@@ -311,7 +311,7 @@ static int make_model(run *r, unsigned char **bytes, size_t *size, char *message
   memcpy(e.scale, r->scale, sizeof r->scale);
   int status = export_model(&r->net, r->opt.averaged, &r->ch, &e, bytes, size, message);
   if (status == 0 && r->o->finetune != NULL) status = shapes_take_along(&r->trunk.file, bytes, size, message);
-  if (status == 0 && r->o->finetune != NULL) status = contours_take_along(r->trunk.file.data, bytes, size, message);
+  if (status == 0 && r->o->finetune != NULL) status = refine_take_along(r->trunk.file.data, bytes, size, message);
   free(picture);
   if (status == 0 && r->o->second != NULL) status = join_looks(r, bytes, size, message);
   return status;

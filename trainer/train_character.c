@@ -10,9 +10,9 @@
 
 #include "../tools/cli.h"
 #include "../tools/model_file.h"
-#include "contours.h"
 #include "evaluate.h"
 #include "finetune.h"
+#include "refine.h"
 #include "report.h"
 #include "shape_model.h"
 #include "train.h"
@@ -121,16 +121,15 @@ static void train_shapes(job *j) {
   model_close(&file);
 }
 
-/* Adds contours if the template has any; the frames stay in memory from here on. */
-static void train_contours(job *j) {
+/* Adds contours and distribution; the frames stay in memory from here on. */
+static void train_refinement(job *j) {
   char message[MESSAGE_SIZE];
   model_file file;
   unsigned char *bytes = NULL;
   size_t size = 0;
-  if (j->ch.shape_count == 0) return;
   if (model_open(j->output, ROTO_ISA_AUTO, &file, message) != 0) cli_fail(EXIT_MODEL, "%s", message);
   if (dataset_cache(&j->all, compute_each, j->cp, message) != 0 ||
-      contours_train(j->cp, file.model, file.data, file.size, &j->all, j->held_out, j->train.seed, &bytes, &size, message) != 0)
+      refine_train(j->cp, file.model, file.data, file.size, &j->all, j->held_out, j->train.seed, &bytes, &size, message) != 0)
     cli_fail(EXIT_FAILED, "%s", message);
   if (bytes != NULL && file_write(j->output, bytes, size, message) != 0) cli_fail(EXIT_WRITE, "%s", message);
   free(bytes);
@@ -282,7 +281,7 @@ int character_main(int argc, char **argv) {
   if (j.looks > 0) train_looks(&j);
   compute_mixed(j.cp, 0);
   train_shapes(&j);
-  train_contours(&j);
+  train_refinement(&j);
   measure(&j);
   retire(j.landmarks, j.output);
   if (j.looks > 0) {
