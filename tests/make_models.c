@@ -444,10 +444,11 @@ static void make_one_place(model *m) {
 static const struct {
   const char *name;
   void (*make)(model *m);
-} valid[] = {{"all", make_all},       {"bare", make_bare},       {"dense", make_dense},
-             {"heat", make_heat},     {"offsets", make_offsets}, {"looks", make_looks},
-             {"ranges", make_ranges}, {"shapes", make_shapes},   {"contours", make_contours},
-             {"distribution", make_distribution}};
+} valid[] = {{"all", make_all},           {"bare", make_bare},
+             {"dense", make_dense},       {"heat", make_heat},
+             {"offsets", make_offsets},   {"looks", make_looks},
+             {"ranges", make_ranges},     {"shapes", make_shapes},
+             {"contours", make_contours}, {"distribution", make_distribution}};
 
 /* ---- invalid models ---- */
 

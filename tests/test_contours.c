@@ -104,6 +104,13 @@ static dataset drawn_frames(void) {
   return ds;
 }
 
+static void free_frames(dataset *ds) {
+  for (size_t i = 0; i < ds->frame_count; i++) {
+    free(ds->frames[i].points), free(ds->frames[i].valid), free(ds->frames[i].hidden), free(ds->frames[i].pixels);
+  }
+  free(ds->frames);
+}
+
 static void contours_are_learnt_and_held(void) {
   static const uint32_t upper[] = {0, 1, 2, 3, 4}, lower[] = {4, 5, 6, 7, 0};
   dataset ds = drawn_frames();
@@ -193,10 +200,71 @@ static void contours_are_learnt_and_held(void) {
   }
   roto_close(model);
   free(bytes);
-  for (size_t i = 0; i < ds.frame_count; i++) {
-    free(ds.frames[i].points), free(ds.frames[i].valid), free(ds.frames[i].hidden), free(ds.frames[i].pixels);
+  free_frames(&ds);
+}
+
+/* An artist draws lids a little outside of where the eye's white ends: six frames show by how much. */
+static void contours_adapt_to_a_few_frames(void) {
+  enum { FEW = 6, OUTSIDE = 3 };
+  dataset ds = drawn_frames();
+  char message[MESSAGE_SIZE];
+  unsigned char *bytes, *trained, *adapted[2], *plain, *held;
+  size_t size, trained_size, adapted_size[2], plain_size, held_size;
+  roto_model *model;
+  compute *threads[2] = {compute_create(1, ROTO_ISA_AUTO), compute_create(2, ROTO_ISA_AUTO)};
+  float points[POINTS][2];
+  drawn_eye any = random_eye(1);
+  eye_points(&any, points);
+  bytes = fixed_model((const float(*)[2])points, POINTS, &eye, SIDE, 1, &size);
+  CHECK(roto_open(bytes, size, NULL, &model) == ROTO_OK);
+  CHECK(contours_train(threads[0], model, bytes, size, &ds, -1, 1, &trained, &trained_size, message) == 0);
+  CHECK(contours_adapt(threads[0], model, bytes, size, &ds, 1, &held, &held_size, message) == 0 && held == NULL);
+  for (size_t i = 0; i < FEW; i++) {
+    drawn_eye e = random_eye(500 + i);
+    draw_eye(&e, 1, ds.frames[i].pixels);
+    e.open[0] += OUTSIDE, e.open[1] += OUTSIDE;
+    eye_points(&e, (float(*)[2])ds.frames[i].points);
   }
-  free(ds.frames);
+  size_t frames = ds.frame_count;
+  ds.frame_count = FEW;
+  for (int i = 0; i < 2; i++)
+    CHECK(contours_adapt(threads[i], model, trained, trained_size, &ds, 1, &adapted[i], &adapted_size[i], message) == 0);
+  ds.frame_count = frames;
+  CHECK(adapted_size[0] == adapted_size[1] && adapted_size[0] == trained_size &&
+        memcmp(adapted[0], adapted[1], trained_size) == 0 && memcmp(adapted[0], trained, trained_size) != 0);
+  double before = 0, after = 0;
+  for (int t = 0; t < TESTED; t++) {
+    drawn_eye e = random_eye(2000 + (uint64_t)t);
+    static uint8_t rgb[SIDE * SIDE * 3];
+    roto_point found[POINTS];
+    rng r = {rng_seed(8, (uint64_t)t, 0)};
+    draw_eye(&e, 1, rgb);
+    e.open[0] += OUTSIDE, e.open[1] += OUTSIDE;
+    eye_points(&e, points);
+    float wrong[POINTS][2];
+    for (int k = 0; k < 2 * POINTS; k++) wrong[k / 2][k % 2] = points[k / 2][k % 2] + 0.7f * (float)rng_normal(&r);
+    roto_image image = {rgb, SIDE, SIDE, 3, ROTO_PIXEL_U8, ROTO_TRANSFER_SRGB, 0};
+    plain = fixed_model((const float(*)[2])wrong, POINTS, &eye, SIDE, 1, &plain_size);
+    for (int k = 0; k < 2; k++) {
+      CHECK(roto_copy_chunk(plain, plain_size, k ? adapted[0] : trained, ROTO_CHUNK_CONT, &held, &held_size) == ROTO_OK);
+      fixed_find(held, held_size, &image, 0, 1, found);
+      for (int i = 1; i < 8; i++)
+        if (i != 4) *(k ? &after : &before) += pow((double)hypotf(found[i].x - points[i][0], found[i].y - points[i][1]), 2);
+      free(held);
+    }
+    free(plain);
+  }
+  before = sqrt(before / (6.0 * TESTED)), after = sqrt(after / (6.0 * TESTED));
+  printf("lids drawn %d px outside: off by %.2f px, adapted %.2f\n", OUTSIDE, before, after);
+  CHECK(after < 0.6 * before, "%g px, before %g", after, before);
+  for (int i = 0; i < 2; i++) {
+    free(adapted[i]);
+    compute_free(threads[i]);
+  }
+  free(trained);
+  free(bytes);
+  roto_close(model);
+  free_frames(&ds);
 }
 
 static void profiles_refuse_what_is_wrong(void) {
@@ -219,6 +287,7 @@ static void profiles_refuse_what_is_wrong(void) {
 
 int main(void) {
   contours_are_learnt_and_held();
+  contours_adapt_to_a_few_frames();
   profiles_refuse_what_is_wrong();
   return check_end("contours");
 }

@@ -504,7 +504,7 @@ int run_main(int argc, char **argv) {
        "see each frame so often, mirrored, larger, smaller and turned, and take the mean: 1 to 10 (default 10); fewer: faster, "
        "more error, and less known of it"},
       {"--network-only", CLI_FLAG, &options.network_only, NULL,
-       "leave landmarks where the network sees them, though the model knows the outlines they lie on"},
+       "leave landmarks where the network sees them, whatever else the model knows of them"},
       {"--threads", CLI_INTEGER, &options.threads, "N", "threads (default: all, or what the farm grants)"},
       {"--precision", CLI_STRING, &options.precision, "NAME",
        "fp32 (default), bf16, or int8 for a model of roto model quantize"},

@@ -29,10 +29,14 @@ static const double width = 1.4; /* steps, of the answer about the outline */
 static const float moved_least = 1, moved_most = 5;
 static const double ridge = 3e-3; /* of the number of equations */
 
+/* Adapting: each frame is seen so often, a change is held so much more, and a filter counts as so many frames of its own. */
+enum { ADAPT_TIMES = 40 };
+static const double adapt_ridge = 1e-2, adapt_frames = 3;
+
 typedef struct contour {
   uint32_t landmarks[ROTO_MAX_CONTOUR_LANDMARKS], count;
   size_t samples;
-  float (*filters)[FLOATS];
+  float (*filters)[FLOATS]; /* when adapting, the old ones until they are replaced; else NULL until they are made */
 } contour;
 
 /* ---- which contours there are ---- */
@@ -124,11 +128,10 @@ static void add_equation(equations *e, const float *seen, double answer) {
   }
 }
 
-/* By Cholesky's decomposition, in place. */
-static void solve(equations *e, double count, float filter[FLOATS]) {
-  double x[FLOATS];
+/* By Cholesky's decomposition, in place; the ridge is `held`. */
+static void solve(equations *e, double held, double x[FLOATS]) {
   for (int i = 0; i < FLOATS; i++) {
-    e->square[i][i] += ridge * count;
+    e->square[i][i] += held;
     for (int k = 0; k <= i; k++) {
       double sum = e->square[i][k];
       for (int j = 0; j < k; j++) sum -= e->square[i][j] * e->square[k][j];
@@ -143,7 +146,6 @@ static void solve(equations *e, double count, float filter[FLOATS]) {
   for (int i = FLOATS; i-- > 0;) {
     for (int k = i + 1; k < FLOATS; k++) x[i] -= e->square[k][i] * x[k];
     x[i] /= e->square[i][i];
-    filter[i] = (float)x[i];
   }
 }
 
@@ -195,8 +197,11 @@ static void add_frame(const training *t, const contour *c, size_t index, int tim
         away += (double)((true_places[p][i] - seen_places[p][i]) * seen_places[p][2 + i]) / (double)step;
       if (fabs(away) > STATES / 2) continue; /* the outline is not on the line */
       for (int s = 0; s < STATES; s++) {
-        double off = (s - STATES / 2 - away) / width;
-        add_equation(&places[p], profiles + (size_t)(p * STEPS + s) * CHANNELS, exp(-0.5 * off * off));
+        double off = (s - STATES / 2 - away) / width, answer = exp(-0.5 * off * off);
+        const float *seen = profiles + (size_t)(p * STEPS + s) * CHANNELS;
+        for (int i = 0; c->filters != NULL && i < FLOATS; i++)
+          answer -= (double)c->filters[p][i] * (i + 1 < FLOATS ? (double)seen[i] : 1); /* what the old one lacks */
+        add_equation(&places[p], seen, answer);
       }
     }
   free(room);
@@ -218,8 +223,15 @@ static void train_contour(void *context, size_t index) {
     c->samples++;
     for (int time = 0; time < t->times; time++) add_frame(t, c, t->chosen[i], time, places);
   }
-  c->filters = cli_alloc(PLACES, sizeof *c->filters);
-  for (int p = 0; p < PLACES; p++) solve(&places[p], (double)(c->samples * (size_t)t->times * STATES + 1), c->filters[p]);
+  int adapts = c->filters != NULL;
+  double equations_made = (double)(c->samples * (size_t)t->times * STATES + 1), frames = (double)c->samples;
+  double share = adapts ? frames / (frames + adapt_frames) : 1;
+  if (!adapts) c->filters = cli_alloc(PLACES, sizeof *c->filters);
+  for (int p = 0; p < PLACES; p++) {
+    double x[FLOATS];
+    solve(&places[p], (adapts ? adapt_ridge : ridge) * equations_made, x);
+    for (int i = 0; i < FLOATS; i++) c->filters[p][i] += (float)(share * x[i]);
+  }
   free(places);
 }
 
@@ -246,6 +258,40 @@ int contours_train(compute *cp, const roto_model *model, const unsigned char *fi
   roto_status status = ROTO_OK;
   if (kept > 0) status = roto_write_contours(file, file_size, descs, (uint32_t)kept, bytes, size);
   for (size_t i = 0; i < count; i++) free(contours[i].filters);
+  free(contours);
+  free(chosen);
+  free(descs);
+  return status == ROTO_OK ? 0 : message_set(message, "the model cannot be written: %s", roto_status_text(status));
+}
+
+int contours_adapt(compute *cp, const roto_model *model, const unsigned char *file, size_t file_size, const dataset *ds,
+                   int seed, unsigned char **bytes, size_t *size, char *message) {
+  size_t length, *chosen = cli_alloc(ds->frame_count + 1, sizeof *chosen);
+  const unsigned char *chunk = roto_find_chunk(file, ROTO_CHUNK_CONT, &length);
+  contour *contours = cli_alloc(ROTO_MAX_CONTOURS, sizeof *contours);
+  roto_contour_desc *descs = cli_alloc(ROTO_MAX_CONTOURS, sizeof *descs);
+  training t = {model, ds, chosen, 0, ADAPT_TIMES, seed, contours};
+  uint32_t count = chunk != NULL ? (uint32_t)roto_load(chunk, 4) : 0;
+  *bytes = NULL;
+  while (t.chosen_count < ds->frame_count && t.chosen_count < MOST_SAMPLES)
+    chosen[t.chosen_count] = t.chosen_count, t.chosen_count++;
+  if (chunk != NULL) {
+    const unsigned char *at = chunk + ROTO_CONTOURS_SIZE;
+    for (uint32_t i = 0; i < count; i++, at += 4) contours[i].count = (uint32_t)roto_load(at, 4);
+    for (uint32_t i = 0; i < count; i++)
+      for (uint32_t k = 0; k < contours[i].count; k++, at += 4) contours[i].landmarks[k] = (uint32_t)roto_load(at, 4);
+    at = chunk + (size_t)(at - chunk + 63) / 64 * 64;
+    for (uint32_t i = 0; i < count; i++) {
+      contours[i].filters = cli_alloc(PLACES, sizeof *contours[i].filters);
+      for (int k = 0; k < PLACES * FLOATS; k++, at += 4) contours[i].filters[k / FLOATS][k % FLOATS] = roto_load_float(at);
+    }
+  }
+  compute_for(cp, count, train_contour, &t);
+  for (uint32_t i = 0; i < count; i++)
+    descs[i] = (roto_contour_desc){contours[i].landmarks, contours[i].count, (const float(*)[FLOATS])contours[i].filters};
+  roto_status status = ROTO_OK;
+  if (count > 0) status = roto_write_contours(file, file_size, descs, count, bytes, size);
+  for (uint32_t i = 0; i < count; i++) free(contours[i].filters);
   free(contours);
   free(chosen);
   free(descs);

@@ -18,4 +18,9 @@
 int contours_train(compute *cp, const roto_model *model, const unsigned char *file, size_t file_size, const dataset *ds,
                    int skip_shot, int seed, unsigned char **bytes, size_t *size, char *message);
 
+/* The same of a model that has contours: they are adapted to the frames, which are a few of a shot like those to come.  `*bytes` is
+ * NULL if there are none. */
+int contours_adapt(compute *cp, const roto_model *model, const unsigned char *file, size_t file_size, const dataset *ds,
+                   int seed, unsigned char **bytes, size_t *size, char *message);
+
 #endif

@@ -14,7 +14,8 @@ enum { LEAST_FRAMES = 8, MOST_GROUPS = 8, BLOCKS = 4, ROUNDS = 3, RENDERS = -1 }
 
 /* In steps: of a deviation that is no other landmark's, while it is measured; the least, as annotations are no better. */
 static const double first_deviation = 0.3, least_deviation = 0.6;
-static const double safety = 1.3; /* a new shot differs more than one of these */
+static const double safety = 1.3;      /* a new shot differs more than one of these */
+static const double adapt_frames = 10; /* of a shot: all that was learnt before counts as so many */
 
 typedef struct sample {
   double *at;     /* [2 landmarks], laid over the mean */
@@ -125,8 +126,7 @@ static void loosen(const pool *p, matrix *m) {
     for (size_t j = 0; j <= i; j++) {
       const double *x = p->mean + i / 2 * 2, *y = p->mean + j / 2 * 2;
       double turned_i = i % 2 ? x[0] : -x[1], turned_j = j % 2 ? y[0] : -y[1];
-      m->v[m->n * i + j] +=
-          (p->mean[i] * p->mean[j] + turned_i * turned_j) / 9 + (i % 2 == j % 2 ? third * third : 0);
+      m->v[m->n * i + j] += (p->mean[i] * p->mean[j] + turned_i * turned_j) / 9 + (i % 2 == j % 2 ? third * third : 0);
     }
 }
 
@@ -217,6 +217,15 @@ static double find_deviation(const pool *p, matrix *m) {
 }
 
 /* ---- from frames to the chunk ---- */
+
+static void free_pool(pool *p, size_t gathered) {
+  for (size_t k = 0; k < gathered; k++) {
+    free(p->samples[k].at);
+    free(p->samples[k].known);
+  }
+  free(p->samples);
+  free(p->mean);
+}
 
 static void gather(const dataset *ds, int skip_shot, pool *p) {
   p->samples = cli_alloc(ds->frame_count + 1, sizeof *p->samples);
@@ -317,14 +326,61 @@ int distribution_train(const unsigned char *file, size_t file_size, const datase
     roto_distribution_desc desc = {mean, components, count, (float)sqrt(deviation * deviation + left)};
     if (count > 0) status = roto_write_distribution(file, file_size, &desc, bytes, size);
   }
-  for (size_t k = 0; k < gathered; k++) {
-    free(p.samples[k].at);
-    free(p.samples[k].known);
-  }
-  free(p.samples);
-  free(p.mean);
+  free_pool(&p, gathered);
   free(m.v);
   free(mean);
   free(components);
+  return status == ROTO_OK ? 0 : message_set(message, "the model cannot be written: %s", roto_status_text(status));
+}
+
+/* The mean and the covariance go on towards those of the frames, by their share. */
+int distribution_adapt(const unsigned char *file, size_t file_size, const dataset *ds, unsigned char **bytes, size_t *size,
+                       char *message) {
+  size_t length, n = 2 * (size_t)ds->landmark_count;
+  const unsigned char *chunk = roto_find_chunk(file, ROTO_CHUNK_DIST, &length);
+  *bytes = NULL;
+  if (chunk == NULL) return 0;
+  uint32_t count = (uint32_t)roto_load(chunk + ROTO_DISTRIBUTION_COMPONENTS, 4);
+  float deviation = roto_load_float(chunk + ROTO_DISTRIBUTION_DEVIATION);
+  const unsigned char *at = chunk + ROTO_DISTRIBUTION_SIZE;
+  pool p = {ds->landmark_count, NULL, 0, NULL};
+  matrix m = {n, cli_alloc(n * n, sizeof(double))}, inverse = {n, cli_alloc(n * n, sizeof(double))};
+  float *mean = cli_alloc(n, sizeof *mean), *components = cli_alloc(ROTO_MAX_COMPONENTS * n, sizeof *components);
+  roto_status status = ROTO_OK;
+  gather(ds, -1, &p);
+  for (size_t i = 0; i < n; i++) p.mean[i] = (double)roto_load_float(at + 4 * i);
+  for (size_t k = 0; k < count; k++) {
+    const unsigned char *c = at + 4 * n * (k + 1);
+    for (size_t i = 0; i < n; i++)
+      for (size_t j = 0; j <= i; j++) m.v[n * i + j] += (double)roto_load_float(c + 4 * i) * (double)roto_load_float(c + 4 * j);
+  }
+  memcpy(inverse.v, m.v, n * n * sizeof *m.v);
+  for (size_t i = 0; i < n; i++) inverse.v[n * i + i] += (double)(deviation * deviation);
+  loosen(&p, &inverse);
+  invert(&inverse);
+  double share = (double)p.count / ((double)p.count + adapt_frames), *moved = cli_alloc(n, sizeof *moved);
+  for (size_t k = 0; k < p.count; k++) {
+    lay(&p, &p.samples[k]);
+    fill(&p, &inverse, &p.samples[k]);
+    for (size_t i = 0; i < n; i++) moved[i] += share / (double)p.count * (p.samples[k].at[i] - p.mean[i]);
+  }
+  for (size_t i = 0; i < n; i++)
+    for (size_t j = 0; j <= i; j++) {
+      double with = (1 - share) * (m.v[n * i + j] + moved[i] * moved[j]);
+      for (size_t k = 0; k < p.count; k++) {
+        const double *x = p.samples[k].at;
+        with += share / (double)p.count * (x[i] - p.mean[i] - moved[i]) * (x[j] - p.mean[j] - moved[j]);
+      }
+      m.v[n * i + j] = with;
+    }
+  for (size_t i = 0; i < n; i++) mean[i] = (float)(p.mean[i] + moved[i]);
+  roto_distribution_desc desc = {mean, components, decompose(&m, 0.1 * (double)deviation, components), deviation};
+  if (p.count > 0) status = roto_write_distribution(file, file_size, &desc, bytes, size);
+  free_pool(&p, p.count);
+  free(m.v);
+  free(inverse.v);
+  free(mean);
+  free(components);
+  free(moved);
   return status == ROTO_OK ? 0 : message_set(message, "the model cannot be written: %s", roto_status_text(status));
 }

@@ -18,4 +18,9 @@
 int distribution_train(const unsigned char *file, size_t file_size, const dataset *ds, int skip_shot, unsigned char **bytes,
                        size_t *size, char *message);
 
+/* The same of a model that has a distribution: it is adapted to the frames, which are a few of a shot like those to come.
+ * `*bytes` is NULL if it has none. */
+int distribution_adapt(const unsigned char *file, size_t file_size, const dataset *ds, unsigned char **bytes, size_t *size,
+                       char *message);
+
 #endif

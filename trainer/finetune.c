@@ -12,6 +12,7 @@
 #include "corrections.h"
 #include "evaluate.h"
 #include "metrics.h"
+#include "refine.h"
 
 /* Film model of 2.61 px (tests/RESULTS.md), five corrected frames, error on the others of the document: 0.362 % for 0.462; with batches of
  * 8, as many samples, 0.373, at twice the rate 0.380. */
@@ -102,6 +103,21 @@ static int adapt(compute *cp, train_options *o, const model_file *base) {
   return status;
 }
 
+/* What the model knows beside its network, adapted to the corrected frames. */
+static void adapt_refinement(compute *cp, const train_options *o, dataset *fixed) {
+  char message[MESSAGE_SIZE];
+  model_file file;
+  unsigned char *bytes;
+  size_t size;
+  if (model_open(o->output, ROTO_ISA_AUTO, &file, message) != 0) cli_fail(EXIT_MODEL, "%s", message);
+  if (dataset_cache(fixed, compute_each, cp, message) != 0 ||
+      refine_adapt(cp, file.model, file.data, file.size, fixed, o->seed, &bytes, &size, message) != 0)
+    cli_fail(EXIT_FAILED, "%s", message);
+  model_close(&file);
+  if (bytes != NULL && file_write(o->output, bytes, size, message) != 0) cli_fail(EXIT_WRITE, "%s", message);
+  free(bytes);
+}
+
 int finetune_main(int argc, char **argv) {
   train_options o = train_defaults();
   char message[MESSAGE_SIZE];
@@ -156,6 +172,7 @@ int finetune_main(int argc, char **argv) {
   if (isnan(before))
     cli_fail(EXIT_INPUT, "%s: the picture of no corrected frame can be read, %s is one", o.fixed, fixed.frames[0].image_path);
   int status = adapt(cp, &o, &base);
+  if (status == EXIT_DONE) adapt_refinement(cp, &o, &fixed);
   if (status == EXIT_DONE)
     printf("%s: RMSE on the %zu corrected frames %.2f -> %.2f px, after %.0f s\n", o.output, fixed.frame_count, before,
            measure(cp, o.output, &fixed, 1), cli_seconds() - start);

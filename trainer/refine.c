@@ -13,18 +13,33 @@
 #include "evaluate.h"
 #include "metrics.h"
 
+/* A model with contours becomes the one that has a distribution too. */
+static int add_distribution(int status, unsigned char *together, size_t length, unsigned char **bytes, size_t *size) {
+  if (status != 0 || together == NULL) return status;
+  free(*bytes);
+  *bytes = together;
+  *size = length;
+  return 0;
+}
+
 int refine_train(compute *cp, const roto_model *model, const unsigned char *file, size_t file_size, const dataset *ds,
                  int skip_shot, int seed, unsigned char **bytes, size_t *size, char *message) {
   unsigned char *together;
   size_t length;
   if (contours_train(cp, model, file, file_size, ds, skip_shot, seed, bytes, size, message) != 0) return -1;
-  const unsigned char *with = *bytes != NULL ? *bytes : file;
-  int status = distribution_train(with, *bytes != NULL ? *size : file_size, ds, skip_shot, &together, &length, message);
-  if (status == 0 && together == NULL) return 0;
-  free(*bytes);
-  *bytes = together;
-  *size = length;
-  return status;
+  int status = distribution_train(*bytes != NULL ? *bytes : file, *bytes != NULL ? *size : file_size, ds, skip_shot, &together,
+                                  &length, message);
+  return add_distribution(status, together, length, bytes, size);
+}
+
+int refine_adapt(compute *cp, const roto_model *model, const unsigned char *file, size_t file_size, const dataset *ds, int seed,
+                 unsigned char **bytes, size_t *size, char *message) {
+  unsigned char *together;
+  size_t length;
+  if (contours_adapt(cp, model, file, file_size, ds, seed, bytes, size, message) != 0) return -1;
+  int status =
+      distribution_adapt(*bytes != NULL ? *bytes : file, *bytes != NULL ? *size : file_size, ds, &together, &length, message);
+  return add_distribution(status, together, length, bytes, size);
 }
 
 int refine_take_along(const unsigned char *from, unsigned char **bytes, size_t *size, char *message) {
@@ -90,8 +105,9 @@ int refine_main(int argc, char **argv) {
   character ch;
   dataset ds, more, other = {0};
   if (model_open(landmarks != NULL ? landmarks : output, ROTO_ISA_AUTO, &file, message) != 0)
-    cli_fail(EXIT_MODEL, "%s%s", message,
-             landmarks != NULL ? "" : "; refinement is added to a landmark model: name one with --landmarks, or train it first");
+    cli_fail(
+        EXIT_MODEL, "%s%s", message,
+        landmarks != NULL ? "" : "; refinement is added to a landmark model: name one with --landmarks, or train it first");
   if (character_from_model(file.model, &ch, message) != 0) cli_fail(EXIT_MODEL, "%s", message);
   compute *cp = compute_create(threads, ROTO_ISA_AUTO);
   load(cp, &ch, argv[0], &ds);
@@ -106,8 +122,7 @@ int refine_main(int argc, char **argv) {
   double start = cli_seconds(), rmse[2], mae[2];
   if (refine_train(cp, file.model, file.data, file.size, &ds, -1, seed, &bytes, &size, message) != 0)
     cli_fail(EXIT_FAILED, "%s", message);
-  if (bytes == NULL)
-    cli_fail(EXIT_INPUT, "there is nothing to learn: fewer than 8 frames with most landmarks");
+  if (bytes == NULL) cli_fail(EXIT_INPUT, "there is nothing to learn: fewer than 8 frames with most landmarks");
   roto_model *made;
   if (roto_open(bytes, size, NULL, &made) != ROTO_OK) cli_fail(EXIT_FAILED, "the runtime refuses the model");
   if (file_write(output, bytes, size, message) != 0) cli_fail(EXIT_WRITE, "%s", message);

@@ -16,6 +16,11 @@ int refine_train(compute *cp, const roto_model *model, const unsigned char *file
 /* A new model gets what the one knows that it was made from; `*bytes` is replaced. */
 int refine_take_along(const unsigned char *from, unsigned char **bytes, size_t *size, char *message);
 
+/* The same of a model that has learnt both, for a shot of which a few frames are annotated, cached too: its contours are
+ * adapted to them. */
+int refine_adapt(compute *cp, const roto_model *model, const unsigned char *file, size_t file_size, const dataset *ds,
+                 int seed, unsigned char **bytes, size_t *size, char *message);
+
 /* `roto-train refine` */
 int refine_main(int argc, char **argv);
 
