@@ -68,6 +68,14 @@ compare "$(number nme_percent out)" '<' "$(number nme_percent plain.json)" 'NME 
 compare "$(number jitter_px smooth.json)" '<' "0.5 * $(number jitter_px plain.json)" 'jitter of ten views, smoothed, to that of one'
 compare "$(number nme_percent smooth.json)" '<' "0.75 * $(number nme_percent plain.json)" 'NME of ten views, smoothed, to that of one'
 
+# A far eye goes behind the head: its shapes are hidden, and none that is in sight.
+"$train" demo -o turned --frames 48 --seed 91 >/dev/null || fail 'the turned head cannot be rendered'
+works '48 frames' "$roto" run turned --model "$model" --crops turned/crop.json --smooth full -o turned.roto.json
+works '"hidden"' "$roto" eval turned.roto.json --truth turned --json
+echo "hidden: $(sed -n 's/.*"hidden":{\([^}]*\)}.*/\1/p' out)"
+compare "$(number found out)" '>=' 18 'shapes out of sight that are hidden, of 24'
+compare "$(number false out)" '==' 0 'shapes in sight that are hidden'
+
 # Smoothing a document again, from it alone, is smoothing the shot; off brings back what was found, and nothing is lost.
 cp doc.roto.json first.roto.json
 mv shot away

@@ -208,10 +208,14 @@ static void add_frame(const training *t, const contour *c, size_t index, int tim
   free(profiles);
 }
 
+/* A corrected frame tells of the contours on which an artist touched something; the rest of those was seen and left. */
 static int shows(const frame *f, const contour *c) {
-  for (uint32_t k = 0; k < c->count; k++)
+  int counts = f->weights == NULL;
+  for (uint32_t k = 0; k < c->count; k++) {
     if (!is_known(f, c->landmarks[k])) return 0;
-  return f->pixels != NULL && f->box.width > 0 && f->box.height > 0;
+    counts = counts || f->weights[c->landmarks[k]] > 0;
+  }
+  return counts && f->pixels != NULL && f->box.width > 0 && f->box.height > 0;
 }
 
 static void train_contour(void *context, size_t index) {

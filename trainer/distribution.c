@@ -32,7 +32,7 @@ typedef struct pool {
   double *mean; /* [2 landmarks], 372 to the longer side of its box */
 } pool;
 
-/* A covariance and, behind solve(), its inverse: [n][n]. */
+/* A covariance, or behind invert() its inverse: [n][n]. */
 typedef struct matrix {
   size_t n;
   double *v;
