@@ -125,7 +125,7 @@ static void contours_are_learnt_and_held(void) {
   bytes = fixed_model((const float(*)[2])points, POINTS, &eye, SIDE, 1, &size);
   CHECK(roto_open(bytes, size, NULL, &model) == ROTO_OK && roto_get_info(model)->contour_count == 0);
   for (int i = 0; i < 2; i++)
-    CHECK(contours_train(threads[i], model, bytes, size, &ds, -1, 1, &trained[i], &trained_size[i], message) == 0);
+    CHECK(contours_train(threads[i], model, bytes, size, &ds, 1, &trained[i], &trained_size[i], message) == 0);
   if (!CHECK(trained[0] != NULL && trained[1] != NULL)) return;
   CHECK(trained_size[0] == trained_size[1] && memcmp(trained[0], trained[1], trained_size[0]) == 0); /* any number of threads */
   const unsigned char *chunk = roto_find_chunk(trained[0], ROTO_CHUNK_CONT, &length);
@@ -192,7 +192,7 @@ static void contours_are_learnt_and_held(void) {
 
   /* Too few frames show a lid: nothing to learn, and no failure. */
   for (size_t i = 7; i < ds.frame_count; i++) ds.frames[i].valid[2] = ds.frames[i].valid[6] = 0;
-  CHECK(contours_train(threads[0], model, bytes, size, &ds, -1, 1, &held, &held_size, message) == 0 && held == NULL);
+  CHECK(contours_train(threads[0], model, bytes, size, &ds, 1, &held, &held_size, message) == 0 && held == NULL);
 
   for (int i = 0; i < 2; i++) {
     free(trained[i]);
@@ -217,7 +217,7 @@ static void contours_adapt_to_a_few_frames(void) {
   eye_points(&any, points);
   bytes = fixed_model((const float(*)[2])points, POINTS, &eye, SIDE, 1, &size);
   CHECK(roto_open(bytes, size, NULL, &model) == ROTO_OK);
-  CHECK(contours_train(threads[0], model, bytes, size, &ds, -1, 1, &trained, &trained_size, message) == 0);
+  CHECK(contours_train(threads[0], model, bytes, size, &ds, 1, &trained, &trained_size, message) == 0);
   CHECK(contours_adapt(threads[0], model, bytes, size, &ds, 1, &held, &held_size, message) == 0 && held == NULL);
   for (size_t i = 0; i < FEW; i++) {
     drawn_eye e = random_eye(500 + i);

@@ -16,7 +16,8 @@
  *       ...ascending by frame... ] }
  *
  * Coordinates are pixels of the frame: origin at the top-left corner, y down, the centre of the first pixel at (0.5, 0.5).
- * "error" is the expected distance from the truth in pixels, "confidence" 0 to 1.  "origin" is who put the point there:
+ * "error" is the expected distance from the truth in pixels, "confidence", 0 to 1, how sure the network alone is that it sees the
+ * point (a hidden one may be known from the others all the same).  "origin" is who put the point there:
  * "predicted" by the model in this frame, "held" from an earlier frame, "smoothed" over time, "artist" by hand.  A hidden
  * point carries "visible": false.  "raw" is what the model found in this frame alone, where that differs from x and y; "flow" is
  * how the picture moved at the point from this frame to the next of the document, and the expected error of that in pixels, -1

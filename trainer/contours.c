@@ -240,19 +240,15 @@ static void train_contour(void *context, size_t index) {
 }
 
 int contours_train(compute *cp, const roto_model *model, const unsigned char *file, size_t file_size, const dataset *ds,
-                   int skip_shot, int seed, unsigned char **bytes, size_t *size, char *message) {
+                   int seed, unsigned char **bytes, size_t *size, char *message) {
   contour *contours = cli_alloc(ROTO_MAX_CONTOURS, sizeof *contours);
-  size_t count = choose_contours(model, ds, contours), kept = 0, usable = 0, *chosen = cli_alloc(MOST_SAMPLES, sizeof *chosen);
+  size_t count = choose_contours(model, ds, contours), kept = 0, *chosen = cli_alloc(MOST_SAMPLES, sizeof *chosen);
   roto_contour_desc *descs = cli_alloc(ROTO_MAX_CONTOURS, sizeof *descs);
   training t = {model, ds, chosen, 0, 1, seed, contours};
   *bytes = NULL;
-  for (size_t i = 0; i < ds->frame_count; i++) usable += (int)ds->frames[i].shot != skip_shot;
-  for (size_t i = 0, seen = 0; i < ds->frame_count; i++) {
-    if ((int)ds->frames[i].shot == skip_shot) continue;
-    size_t most = usable < MOST_SAMPLES ? usable : MOST_SAMPLES; /* evenly spread */
-    if (seen * most / usable != (seen + 1) * most / usable) chosen[t.chosen_count++] = i;
-    seen++;
-  }
+  size_t most = ds->frame_count < MOST_SAMPLES ? ds->frame_count : MOST_SAMPLES; /* evenly spread */
+  for (size_t i = 0; i < ds->frame_count; i++)
+    if (i * most / ds->frame_count != (i + 1) * most / ds->frame_count) chosen[t.chosen_count++] = i;
   while (t.times < MOST_TIMES && (size_t)(t.times + 1) * t.chosen_count <= MOST_SAMPLES) t.times++;
   compute_for(cp, count, train_contour, &t);
   for (size_t i = 0; i < count; i++) {

@@ -12,11 +12,11 @@
 #include "dataset.h"
 
 /* A landmark model with contours in place of those it had; `model` is its file, opened, and `bytes` (for free()) the new
- * one. The data set is cached (dataset_cache); `skip_shot` of it is not trained on; -1: all are.  Without a contour to learn
+ * one. The data set is cached (dataset_cache).  Without a contour to learn
  * - no shapes, or too few frames that show one - `*bytes` is NULL and nothing is wrong.  The same bytes at any number of
  * threads. */
 int contours_train(compute *cp, const roto_model *model, const unsigned char *file, size_t file_size, const dataset *ds,
-                   int skip_shot, int seed, unsigned char **bytes, size_t *size, char *message);
+                   int seed, unsigned char **bytes, size_t *size, char *message);
 
 /* The same of a model that has contours: they are adapted to the frames, which are a few of a shot like those to come.  `*bytes` is
  * NULL if there are none. */

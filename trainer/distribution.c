@@ -227,14 +227,14 @@ static void free_pool(pool *p, size_t gathered) {
   free(p->mean);
 }
 
-static void gather(const dataset *ds, int skip_shot, pool *p) {
+static void gather(const dataset *ds, pool *p) {
   p->samples = cli_alloc(ds->frame_count + 1, sizeof *p->samples);
   p->mean = cli_alloc(2 * (size_t)p->landmarks, sizeof *p->mean);
   int shots = 0, last = -1, group = -1;
   for (size_t i = 0; i < ds->frame_count; i++) {
     const frame *f = &ds->frames[i];
     uint32_t known = 0;
-    if ((int)f->shot == skip_shot || f->points == NULL) continue;
+    if (f->points == NULL) continue;
     for (uint32_t k = 0; k < p->landmarks; k++) known += (uint32_t)is_known(f, k);
     if (2 * known < p->landmarks + 4 || !(fmaxf(f->box.width, f->box.height) > 0)) continue;
     sample *s = &p->samples[p->count++];
@@ -308,15 +308,15 @@ static uint32_t decompose(matrix *m, double least, float *components) {
   return made;
 }
 
-int distribution_train(const unsigned char *file, size_t file_size, const dataset *ds, int skip_shot, unsigned char **bytes,
-                       size_t *size, char *message) {
+int distribution_train(const unsigned char *file, size_t file_size, const dataset *ds, unsigned char **bytes, size_t *size,
+                       char *message) {
   pool p = {ds->landmark_count, NULL, 0, NULL};
   size_t n = 2 * (size_t)ds->landmark_count;
   matrix m = {n, cli_alloc(n * n, sizeof(double))};
   float *mean = cli_alloc(n, sizeof *mean), *components = cli_alloc(ROTO_MAX_COMPONENTS * n, sizeof *components);
   roto_status status = ROTO_OK;
   *bytes = NULL;
-  gather(ds, skip_shot, &p);
+  gather(ds, &p);
   size_t gathered = p.count;
   if (p.landmarks >= 4 && settle(&p, &m)) {
     double deviation = find_deviation(&p, &m), left = 0;
@@ -347,7 +347,7 @@ int distribution_adapt(const unsigned char *file, size_t file_size, const datase
   matrix m = {n, cli_alloc(n * n, sizeof(double))}, inverse = {n, cli_alloc(n * n, sizeof(double))};
   float *mean = cli_alloc(n, sizeof *mean), *components = cli_alloc(ROTO_MAX_COMPONENTS * n, sizeof *components);
   roto_status status = ROTO_OK;
-  gather(ds, -1, &p);
+  gather(ds, &p);
   for (size_t i = 0; i < n; i++) p.mean[i] = (double)roto_load_float(at + 4 * i);
   for (size_t k = 0; k < count; k++) {
     const unsigned char *c = at + 4 * n * (k + 1);

@@ -13,10 +13,9 @@
 #include "dataset.h"
 
 /* A landmark model with a distribution in place of the one it had; `file` is its bytes and `bytes` (for free()) the new
- * one's.  `skip_shot` of the data set is not trained on; -1: all are.  With too few frames `*bytes` is NULL and nothing is
- * wrong. */
-int distribution_train(const unsigned char *file, size_t file_size, const dataset *ds, int skip_shot, unsigned char **bytes,
-                       size_t *size, char *message);
+ * one's.  With too few frames `*bytes` is NULL and nothing is wrong. */
+int distribution_train(const unsigned char *file, size_t file_size, const dataset *ds, unsigned char **bytes, size_t *size,
+                       char *message);
 
 /* The same of a model that has a distribution: it is adapted to the frames, which are a few of a shot like those to come.
  * `*bytes` is NULL if it has none. */
