@@ -266,6 +266,11 @@ static void document_round_trip(const roto_model *model) {
   document_free(&again);
 }
 
+/* The network expects an error of so many crops. */
+static void doubt(document_point *p, double crops) {
+  p->confidence = 1 / (1 + 100 * crops);
+}
+
 /* A shape whose landmarks the model does not know for a while is hidden then; a short flicker, a single point and a shot in which
  * nothing stands out are not; an artist's shape stays visible, and what the model knows again is shown again. */
 static void what_is_covered_is_hidden(void) {
@@ -288,12 +293,12 @@ static void what_is_covered_is_hidden(void) {
     f->crop[2] = f->crop[3] = 50 + t;
     for (int i = 0; i < POINTS; ++i) {
       int covered = (t >= 5 && t < 10 && i < 3) || (t == 15 && i < 4) || i == 4; /* e is never known, and of no shape */
-      f->points[i].error = (covered ? 0.025 : 0.01 + 0.0002 * ((t + i) % 3)) * f->crop[2];
+      doubt(&f->points[i], covered ? 0.025 : 0.01 + 0.0002 * ((t + i) % 3));
     }
     f->shapes[0].vertex_count = 5;
     f->shapes[0].vertices = (roto_vertex *)cli_alloc(5, sizeof(roto_vertex));
   }
-  doc.frames[3].points[4].error = 10; /* one that is far worse than all others changes nothing */
+  doubt(&doc.frames[3].points[4], 0.1); /* one that is far worse than all others changes nothing */
   doc.frames[7].shapes[0].origin = ORIGIN_ARTIST;
   doc.frames[2].shapes[0].hidden = 1; /* of an earlier run */
   CHECK(hidden_mark(&doc) == 4);
@@ -304,8 +309,9 @@ static void what_is_covered_is_hidden(void) {
     CHECK(f->points[0].hidden == gone && !f->points[3].hidden && !f->points[4].hidden, "frame %d", t);
   }
   for (int t = 5; t < 10; ++t)
-    for (int i = 0; i < 3; ++i) doc.frames[t].points[i].error = 0.012 * doc.frames[t].crop[2];
-  for (int t = 0; t < FRAMES; ++t) doc.frames[t].points[4].error = doc.frames[15].points[0].error = 0;
+    for (int i = 0; i < 3; ++i) doubt(&doc.frames[t].points[i], 0.012);
+  for (int t = 0; t < FRAMES; ++t) doubt(&doc.frames[t].points[4], 0);
+  doubt(&doc.frames[15].points[0], 0);
   CHECK(hidden_mark(&doc) == 0 && !doc.frames[6].shapes[0].hidden && !doc.frames[6].points[0].hidden);
   document_free(&doc);
 }
