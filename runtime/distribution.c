@@ -109,7 +109,7 @@ static void rotoi_ways(const rotoi_settling *s, uint32_t i, double mean[2], doub
   const unsigned char *component = s->file->distribution_components + 8 * (size_t)i;
   uint32_t m = s->file->component_count;
   double x = rotoi_mean_at(s->file, i, 0) - s->from[0], y = rotoi_mean_at(s->file, i, 1) - s->from[1], a = s->turn[0],
-         b = s->turn[1], third = ROTO_CONTOUR_BOX * rotoi_sqrt(a * a + b * b) / 3;
+         b = s->turn[1], third = (double)ROTO_CONTOUR_BOX * rotoi_sqrt(a * a + b * b) / 3;
   double px = a * x - b * y, py = b * x + a * y;
   mean[0] = s->to[0] + px - (double)s->known[i].x, mean[1] = s->to[1] + py - (double)s->known[i].y;
   for (uint32_t k = 0; k < m; ++k, component += 8 * (size_t)s->file->landmark_count) {
