@@ -1,4 +1,4 @@
-/* Landmarks on outlines, moved to where the plate shows the outline (model_format/SPEC.md, CONT).
+/* Where the plate shows the outlines that landmarks lie on (model_format/SPEC.md, CONT).
  *
  * A network sees a face in a hundred or two pixels and is off by one or two of the plate's; the outline itself is sharper
  * than that.  A contour is a curve through landmarks that lie one after the other on an outline.  At places along it a short

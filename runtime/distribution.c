@@ -38,8 +38,8 @@ enum {
 };
 
 /* Information where the network found a landmark, over 1 / error^2, both ways: 2 if errors knew nothing of each other.  Beside
- * contours and a distribution it counts less, as those of a frame are much alike.  From the rendered film's shots, each left out, as all
- * constants here: between 0.3 and 0.8 errors change by 2 %. */
+ * contours and a distribution it counts less, as those of a frame are much alike.  From the rendered film's shots, each left
+ * out, as all constants here: between 0.3 and 0.8 errors change by 2 %. */
 static const double rotoi_own = 2, rotoi_own_beside = 0.5;
 /* The root of the quotient of squared residual and expected one from which on a finding counts as wrong. */
 static const double rotoi_wrong = 5;
@@ -170,12 +170,14 @@ static void rotoi_add_landmark(rotoi_settling *s, const rotoi_alone *l, const do
   }
 }
 
-/* Put a landmark where it is most likely, given how far to go each way; `ways` is used up. */
+/* Put a landmark where it is most likely, given how far to go each way, and in the last round say what error is to be
+ * expected; `ways` is used up. */
 static void rotoi_place_landmark(const rotoi_settling *s, const rotoi_known *k, const rotoi_alone *l, const double mean[2],
-                                 double (*ways)[ROTOI_MOST_WAYS], roto_point *point) {
+                                 double (*ways)[ROTOI_MOST_WAYS], int last, roto_point *point) {
   double px = mean[0], py = mean[1], cxx = 0, cxy = 0, cyy = 0; /* what the ways say, and its covariance */
   for (uint32_t r = 0; r < s->ways; ++r) {
     px += s->b[r] * ways[0][r], py += s->b[r] * ways[1][r];
+    if (!last) continue;
     for (uint32_t c = 0; c < r; ++c) ways[0][r] -= s->a[r][c] * ways[0][c], ways[1][r] -= s->a[r][c] * ways[1][c];
     ways[0][r] /= s->a[r][r], ways[1][r] /= s->a[r][r];
     cxx += ways[0][r] * ways[0][r], cxy += ways[0][r] * ways[1][r], cyy += ways[1][r] * ways[1][r];
@@ -189,7 +191,7 @@ static void rotoi_place_landmark(const rotoi_settling *s, const rotoi_known *k, 
   if (!(dx > -1e9 && dx < 1e9 && dy > -1e9 && dy < 1e9 && squared < 1e30)) return;
   point->x = (k->x + (float)dx) / s->aspect;
   point->y = k->y + (float)dy;
-  point->error = (float)rotoi_sqrt(squared);
+  if (last) point->error = (float)rotoi_sqrt(squared);
 }
 
 /* Move the landmarks to where all that is known says they are.  `step`: a step of CONT and DIST in square pixels. */
@@ -209,7 +211,8 @@ static void rotoi_settle(const rotoi_file *file, float aspect, double step, cons
     if (!(s.tight > 0 && s.tight < 1e150)) return;
     s.ways = file->component_count + 4;
   }
-  for (int round = 0; round < (s.ways ? ROTOI_SETTLE_ROUNDS : 1); ++round) {
+  const int rounds = s.ways ? ROTOI_SETTLE_ROUNDS : 1;
+  for (int round = 0; round < rounds; ++round) {
     memset(s.a, 0, sizeof s.a), memset(s.b, 0, sizeof s.b);
     for (uint32_t r = 0; r < s.ways; ++r) s.a[r][r] = 1;
     for (uint32_t i = 0; i < file->landmark_count && s.ways; ++i) {
@@ -221,7 +224,7 @@ static void rotoi_settle(const rotoi_file *file, float aspect, double step, cons
     for (uint32_t i = 0; i < file->landmark_count; ++i) {
       rotoi_alone alone = rotoi_weigh_landmark(&s, &known[i], round ? &points[i] : NULL);
       if (s.ways) rotoi_ways(&s, i, mean, ways);
-      rotoi_place_landmark(&s, &known[i], &alone, mean, ways, &points[i]);
+      rotoi_place_landmark(&s, &known[i], &alone, mean, ways, round + 1 == rounds, &points[i]);
     }
   }
 }

@@ -10,7 +10,7 @@
 #include "../tools/cli.h"
 #include "../tools/whole_file.h"
 
-enum { LEAST_FRAMES = 8, MOST_GROUPS = 8, BLOCKS = 4, ROUNDS = 3, RENDERS = -1 };
+enum { LEAST_FRAMES = 8, MOST_GROUPS = 8, BLOCKS = 4, ROUNDS = 3, RENDERS = -1, NONE = -2 };
 
 /* In steps: of a deviation that is no other landmark's, while it is measured; the least, as annotations are no better. */
 static const double first_deviation = 0.3, least_deviation = 0.6;
@@ -99,7 +99,7 @@ static void average(pool *p) {
 
 /* ---- covariance ---- */
 
-/* Of the samples but those of a group, and `deviation` about it, of figures that may turn, scale and move. */
+/* Of the samples but those of a group (NONE: of all), and `deviation` about it. */
 static void covariance(const pool *p, int but, double deviation, matrix *m) {
   size_t n = m->n, count = 0;
   double *mean = cli_alloc(n, sizeof *mean), *away = cli_alloc(n, sizeof *away);
@@ -158,6 +158,13 @@ static void invert(matrix *m) {
     for (size_t k = i + 1; k < n; k++) v[n * i + k] = v[n * k + i];
 }
 
+/* The inverse covariance of figures that may turn, scale and move, of the samples but those of a group. */
+static void foresee(const pool *p, int but, matrix *inverse) {
+  covariance(p, but, first_deviation, inverse);
+  loosen(p, inverse);
+  invert(inverse);
+}
+
 /* Put the landmarks that a sample lacks where the others say, given the inverse covariance: P_uu d_u = - P_uk d_k. */
 static void fill(const pool *p, const matrix *inverse, sample *s) {
   size_t n = inverse->n, count = 0, *unknown = cli_alloc(n, sizeof *unknown);
@@ -186,9 +193,7 @@ static void fill(const pool *p, const matrix *inverse, sample *s) {
 static double foretell(const pool *p, int group, matrix *m, double *landmarks) {
   size_t n = m->n;
   double sum = 0;
-  covariance(p, group, first_deviation, m);
-  loosen(p, m);
-  invert(m);
+  foresee(p, group, m);
   for (size_t k = 0; k < p->count; k++) {
     const sample *s = &p->samples[k];
     if (s->group != group) continue;
@@ -218,8 +223,8 @@ static double find_deviation(const pool *p, matrix *m) {
 
 /* ---- from frames to the chunk ---- */
 
-static void free_pool(pool *p, size_t gathered) {
-  for (size_t k = 0; k < gathered; k++) {
+static void free_pool(pool *p) {
+  for (size_t k = 0; k < p->count; k++) {
     free(p->samples[k].at);
     free(p->samples[k].known);
   }
@@ -265,18 +270,16 @@ static int settle(pool *p, matrix *m) {
     p->samples[whole++] = s;
   }
   if (whole < LEAST_FRAMES) return 0;
-  pool all = *p;
+  size_t all = p->count;
   for (uint32_t i = 0; i < 2 * p->landmarks; i++) p->mean[i] = (double)p->samples[0].from->points[i];
   centre(p);
   for (int round = 0; round < 2 * ROUNDS; round++) {
-    p->count = round < ROUNDS ? whole : all.count;
+    p->count = round < ROUNDS ? whole : all;
     for (size_t k = 0; k < p->count; k++) lay(p, &p->samples[k]);
     if (whole < p->count) {
       pool known = *p;
       if (round == ROUNDS) known.count = whole;
-      covariance(&known, -2, first_deviation, m);
-      loosen(p, m);
-      invert(m);
+      foresee(&known, NONE, m);
       for (size_t k = whole; k < p->count; k++) fill(p, m, &p->samples[k]);
     }
     average(p);
@@ -317,16 +320,15 @@ int distribution_train(const unsigned char *file, size_t file_size, const datase
   roto_status status = ROTO_OK;
   *bytes = NULL;
   gather(ds, &p);
-  size_t gathered = p.count;
   if (p.landmarks >= 4 && settle(&p, &m)) {
     double deviation = find_deviation(&p, &m), left = 0;
-    covariance(&p, -2, 0, &m);
+    covariance(&p, NONE, 0, &m);
     uint32_t count = decompose(&m, 0.1 * deviation, components);
     for (size_t i = 0; i < n; i++) left += fmax(m.v[n * i + i], 0) / (double)n, mean[i] = (float)p.mean[i];
     roto_distribution_desc desc = {mean, components, count, (float)sqrt(deviation * deviation + left)};
     if (count > 0) status = roto_write_distribution(file, file_size, &desc, bytes, size);
   }
-  free_pool(&p, gathered);
+  free_pool(&p);
   free(m.v);
   free(mean);
   free(components);
@@ -375,8 +377,8 @@ int distribution_adapt(const unsigned char *file, size_t file_size, const datase
     }
   for (size_t i = 0; i < n; i++) mean[i] = (float)(p.mean[i] + moved[i]);
   roto_distribution_desc desc = {mean, components, decompose(&m, 0.1 * (double)deviation, components), deviation};
-  if (p.count > 0) status = roto_write_distribution(file, file_size, &desc, bytes, size);
-  free_pool(&p, p.count);
+  if (p.count > 0 && desc.component_count > 0) status = roto_write_distribution(file, file_size, &desc, bytes, size);
+  free_pool(&p);
   free(m.v);
   free(inverse.v);
   free(mean);

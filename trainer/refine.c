@@ -13,13 +13,11 @@
 #include "evaluate.h"
 #include "metrics.h"
 
-/* A model with contours becomes the one that has a distribution too. */
-static int add_distribution(int status, unsigned char *together, size_t length, unsigned char **bytes, size_t *size) {
-  if (status != 0 || together == NULL) return status;
+/* A model becomes the one with more in it. */
+static void replace(unsigned char **bytes, size_t *size, unsigned char *with, size_t length) {
   free(*bytes);
-  *bytes = together;
+  *bytes = with;
   *size = length;
-  return 0;
 }
 
 /* The frames of a data set that are learnt from, all its own: a shot may be left out, and of renders there are at most
@@ -56,7 +54,7 @@ int refine_train(compute *cp, const roto_model *model, const unsigned char *file
   if (status == 0) {
     status = distribution_train(*bytes != NULL ? *bytes : file, *bytes != NULL ? *size : file_size, &some, &together, &length,
                                 message);
-    status = add_distribution(status, together, length, bytes, size);
+    if (status == 0 && together != NULL) replace(bytes, size, together, length);
   }
   free(some.frames);
   return status;
@@ -69,7 +67,8 @@ int refine_adapt(compute *cp, const roto_model *model, const unsigned char *file
   if (contours_adapt(cp, model, file, file_size, ds, seed, bytes, size, message) != 0) return -1;
   int status =
       distribution_adapt(*bytes != NULL ? *bytes : file, *bytes != NULL ? *size : file_size, ds, &together, &length, message);
-  return add_distribution(status, together, length, bytes, size);
+  if (status == 0 && together != NULL) replace(bytes, size, together, length);
+  return status;
 }
 
 int refine_take_along(const unsigned char *from, unsigned char **bytes, size_t *size, char *message) {
@@ -81,9 +80,7 @@ int refine_take_along(const unsigned char *from, unsigned char **bytes, size_t *
     roto_status status = roto_copy_chunk(*bytes, *size, from, chunks[i], &with, &new_size);
     if (status != ROTO_OK)
       return message_set(message, "what is known of the landmarks cannot be taken along: %s", roto_status_text(status));
-    free(*bytes);
-    *bytes = with;
-    *size = new_size;
+    replace(bytes, size, with, new_size);
   }
   return 0;
 }

@@ -1,4 +1,4 @@
-/* See train_character.h.  Landmarks, shapes, contours, self-test, figures, report, each by the part that does it alone as well.
+/* See train_character.h.  Landmarks, shapes, refinement, self-test, figures, report, each by the part that does it alone as well.
  * The landmark model waits beside the output until everything is done, so that a run that is stopped goes on where it was. */
 
 #include "train_character.h"
